@@ -1,0 +1,238 @@
+"""The clients: connections, and the fate of every request.
+
+What it models: each client holds one connection and has at most one request under way
+on it; a request whose connection is busy waits at the client, and its response time
+still counts from the moment it was meant to be sent. A request ends in one of four ways:
+
+    offered = completed + refused + timed out + in flight
+
+refused: more than `backlog` requests were waiting at the clients; timed out: no answer
+within `timeout` of the intended send time (the connection stays busy until the late
+answer comes, which is then ignored).
+
+The load starts when the server has accepted all connections.
+
+Not modelled: connections that are closed and opened again, pipelining, retries.
+Validated by: tests/conformance, tests/timeline/test_clients.py
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from iosim.devices import Network
+from iosim.machine.agenda import Agenda
+from iosim.machine.alarm import Alarm
+from iosim.machine.machine import Machine
+from iosim.machine.request import ANSWERED, REFUSED, TIMED_OUT, WAITING, Request, request_type
+from iosim.machine.sockets import Socket
+
+SETTLING_NS = 10_000_000
+"""From the last accepted connection to the start of the load: threads come to rest."""
+
+CONNECTING = 64
+"""Connections in the accept queue at once while the clients connect."""
+
+
+class Recorder(Protocol):
+    """Who is told of each completed request."""
+
+    def completed(self, request: Request, response_ns: int) -> None:
+        """`request` has been answered, `response_ns` after its intended send time."""
+
+
+class Client:
+    """One connection's client side; the peer of the server's socket."""
+
+    __slots__ = ("busy", "clients", "free_ns", "number", "socket", "softirq_on_sender", "waiting")
+
+    def __init__(self, clients: "Clients", number: int) -> None:
+        self.clients = clients
+        self.number = number
+        self.softirq_on_sender = clients.network.softirq_on_sender
+        self.socket = Socket(f"connection {number}", self)
+        self.busy = False
+        # When the client has received its last answer.
+        self.free_ns = 0
+        self.waiting: deque[Request] = deque()
+
+    def accepted(self, socket: Socket) -> None:
+        self.clients.on_accepted()
+
+    def receive(self, socket: Socket, message: Request, at_ns: int) -> None:
+        self.clients.on_reply(self, message, at_ns)
+
+    def closed(self, socket: Socket) -> None:
+        raise AssertionError("the server closed a connection that is in use")
+
+
+class Clients:
+    """All clients of one run."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        network: Network,
+        listener: Socket,
+        connections: int,
+        recorder: Recorder,
+        amounts: Iterator[Any],
+        request_bytes: int,
+        reply_bytes: int,
+        backlog: int | None = None,
+        timeout_ns: int | None = None,
+    ) -> None:
+        self.machine = machine
+        self.network = network
+        self.offered = self.answered = self.refused = self.timed_out = 0
+        # Called with each request that has ended, however it ended, and when.
+        self.on_ended: Callable[[Request, int], None] | None = None
+        self._env = machine.env
+        self._listener = listener
+        self._recorder = recorder
+        self._amounts = amounts
+        self._request_bytes = request_bytes
+        self._reply_bytes = reply_bytes
+        self._made = 0
+        self._request = request_type(machine.trace)
+        self._backlog = backlog
+        self._waiting = 0
+        self._timeout_ns = timeout_ns
+        self._deadlines: deque[tuple[int, Request]] = deque()
+        self._deadline_alarm = Alarm(machine.env, self._on_deadline)
+        self._sending = Agenda(machine.env, self._send_due)
+        self.clients = [Client(self, number) for number in range(connections)]
+        self._accepted = 0
+        self._connecting = 0
+        self._start: Callable[[], None] | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that have been offered and have not ended."""
+        return self.offered - self.answered - self.refused - self.timed_out
+
+    # --------------------------------------------------------------------- connecting
+
+    def connect(self, start: Callable[[], None]) -> None:
+        """Open all connections, then, when the server has settled, call `start`."""
+        self._start = start
+        for _ in range(CONNECTING):
+            self._connect_next()
+
+    def _connect_next(self) -> None:
+        if self._connecting == len(self.clients):
+            return
+        client = self.clients[self._connecting]
+        self._connecting += 1
+        self.machine.arrive(self._listener, client.socket)
+
+    def on_accepted(self) -> None:
+        """The server has taken a connection from the accept queue."""
+        self._accepted += 1
+        self._connect_next()
+        if self._accepted == len(self.clients):
+            assert self._start is not None
+            Alarm(self._env, self._start).set(self._env._now + SETTLING_NS)
+
+    # ----------------------------------------------------------------------- requests
+
+    def make(self, intended_ns: int) -> Request:
+        """The next request, meant to be sent at `intended_ns`."""
+        number = self._made
+        self._made = number + 1
+        return self._request(
+            number, intended_ns, next(self._amounts), self._request_bytes, self._reply_bytes
+        )
+
+    def arrival_ns(self, intended_ns: int, delay_ns: int) -> int:
+        """When a message meant to be sent at `intended_ns` reaches the server, at best."""
+        free_ns = self.network.free_ns
+        return (intended_ns if intended_ns > free_ns else free_ns) + delay_ns
+
+    def offer(self, request: Request, client: Client) -> None:
+        """`request` reaches the server now, if its connection is free; else it waits."""
+        self.offered += 1
+        request.client = client
+        request.connection = client.socket
+        if self._timeout_ns is not None:
+            self._expect(request, request.intended_ns + self._timeout_ns)
+        if client.busy:
+            if self._backlog is not None and self._waiting >= self._backlog:
+                self.refused += 1
+                request.state = REFUSED
+                self._ended(request, self._env._now)
+            else:
+                self._waiting += 1
+                client.waiting.append(request)
+            return
+        client.busy = True
+        if client.free_ns > request.intended_ns:  # its last answer is still on its way
+            self._send_later(client, request)
+        else:
+            self.network.deliver(client.socket, request)
+
+    def send_later(self, intended_ns: int, make: Callable[[], tuple[Request, Client]]) -> None:
+        """Offer what `make` gives when a message meant for `intended_ns` arrives."""
+        delay_ns = self.network.request_delay_ns()
+        self._sending.at(self.arrival_ns(intended_ns, delay_ns), (intended_ns, delay_ns, make))
+
+    def _send_later(self, client: Client, request: Request) -> None:
+        start_ns = max(client.free_ns, request.intended_ns)
+        delay_ns = self.network.request_delay_ns()
+        due_ns = self.arrival_ns(start_ns, delay_ns)
+        self._sending.at(due_ns, (start_ns, delay_ns, (client, request)))
+
+    def _send_due(
+        self,
+        entry: tuple[int, int, Callable[[], tuple[Request, Client]] | tuple[Client, Request]],
+    ) -> None:
+        intended_ns, delay_ns, what = entry
+        due_ns = self.arrival_ns(intended_ns, delay_ns)
+        if due_ns > self._env._now:  # the clients' core has been busy meanwhile
+            self._sending.at(due_ns, entry)
+        elif isinstance(what, tuple):
+            client, request = what
+            self.network.deliver(client.socket, request)
+        else:
+            self.offer(*what())
+
+    def on_reply(self, client: Client, request: Request, at_ns: int) -> None:
+        """The server's answer to `request` leaves it at `at_ns`."""
+        client.free_ns = arrival_ns = self.network.reply_arrival_ns(at_ns)
+        if request.state == WAITING:
+            request.state = ANSWERED
+            self.answered += 1
+            request.network_ns += arrival_ns - at_ns
+            self._recorder.completed(request, arrival_ns - request.intended_ns)
+            if self.on_ended is not None:
+                self.on_ended(request, arrival_ns)
+        while client.waiting:
+            self._waiting -= 1
+            waiting = client.waiting.popleft()
+            if waiting.state == WAITING:
+                self._send_later(client, waiting)
+                return
+        client.busy = False
+
+    def _ended(self, request: Request, at_ns: int) -> None:
+        if self.on_ended is not None:
+            self.on_ended(request, at_ns)
+
+    # ----------------------------------------------------------------------- timeouts
+
+    def _expect(self, request: Request, deadline_ns: int) -> None:
+        self._deadlines.append((deadline_ns, request))
+        if len(self._deadlines) == 1:
+            self._deadline_alarm.set(max(deadline_ns, self._env._now))
+
+    def _on_deadline(self) -> None:
+        now = self._env._now
+        deadlines = self._deadlines
+        while deadlines and (deadlines[0][0] <= now or deadlines[0][1].state != WAITING):
+            _, request = deadlines.popleft()
+            if request.state == WAITING:
+                request.state = TIMED_OUT
+                self.timed_out += 1
+                self._ended(request, now)
+        if deadlines:
+            self._deadline_alarm.set(max(deadlines[0][0], now))

@@ -1,0 +1,51 @@
+"""Loopback: clients on the same host, on a core of their own.
+
+What it models: sending is a function call into the receiver. The sender's core does the
+receiver's softirq work: the clients' for requests, the server's for replies. The client
+program is a serial machine: it sends and receives one message at a time, so a burst of
+requests arrives spaced by what sending costs it.
+
+Not modelled: a clients' core that falls idle (the load generator is taken to spin);
+clients on several cores.
+Source: mechanisms 8 and "the client is a serial machine too" of the measured costs.
+Validated by: tests/timeline/test_devices.py
+"""
+
+from iosim.choice import Options as BaseOptions
+from iosim.machine.machine import Machine
+from iosim.machine.sockets import Message, Socket
+from iosim.streams import Streams
+
+ROLE = "network"
+
+
+class Options(BaseOptions):
+    """Clients on the same host: the sender's core does the receiver's work."""
+
+
+class Network:
+    """The loopback interface with the clients behind it."""
+
+    softirq_on_sender = True
+
+    def __init__(self, options: Options, machine: Machine, streams: Streams) -> None:
+        costs = machine.costs
+        self._machine = machine
+        self._send_ns = costs.syscall_ns + costs.sendto_ns + costs.receive_softirq_ns
+        self._receive_ns = costs.syscall_ns + costs.recvfrom_ns
+        self.free_ns = 0
+
+    def request_delay_ns(self) -> int:
+        return self._send_ns
+
+    def reply_arrival_ns(self, now: int) -> int:
+        start_ns = self.free_ns if self.free_ns > now else now
+        self.free_ns = start_ns + self._receive_ns
+        return self.free_ns
+
+    def deliver(self, socket: Socket, message: Message) -> None:
+        now: int = self._machine.env._now
+        if now > self.free_ns:
+            self.free_ns = now
+        message.delivered(now)
+        self._machine.arrive(socket, message)

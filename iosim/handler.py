@@ -1,0 +1,213 @@
+"""What a server does with a request: a list of steps, and how a thread gets through them.
+
+What it models: a request's handler is a list of steps: `cpu` burns time on a core, `call`
+sends a query to a device and needs its answer, `sleep` lets time pass. Every I/O model
+serves the same handler; they differ in what a thread does while a call or a sleep is
+under way:
+
+- `serve` goes through all steps in the order of the program: the thread sleeps in them.
+- `Jobs` starts what would block and turns to something else: the step is left, and the
+  request taken up again when its descriptor is readable or its time has come.
+
+`OwnWork` is what the server would like to compute besides.
+
+Not modelled: steps in parallel, branches, steps that depend on one another's results.
+Validated by: tests/conformance, tests/timeline/test_models.py
+"""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any, Final
+
+from iosim.machine.request import Request
+from iosim.machine.sockets import EOF, Socket
+
+if TYPE_CHECKING:
+    from iosim.devices import Device
+    from iosim.machine.kernel import Kernel
+    from iosim.machine.thread import Thread
+
+QUERY_BYTES: Final = 128
+"""Size of a query to a device, and of its answer."""
+
+CPU: Final = "cpu"
+CALL: Final = "call"
+SLEEP: Final = "sleep"
+
+Step = tuple[str, "Device | None"]
+"""(`CPU` | `CALL` | `SLEEP`, the device called)."""
+
+
+class Query:
+    """A call to a device on behalf of a request."""
+
+    __slots__ = ("bytes", "request", "service_ns")
+
+    def __init__(self, request: Request, service_ns: int) -> None:
+        self.request = request
+        self.service_ns = service_ns
+        self.bytes = QUERY_BYTES
+
+    def delivered(self, now: int) -> None:
+        self.request.device_done(now)
+
+    def begin(self, thread: "Thread", now: int) -> None:
+        self.request.begin(thread, now)
+
+    def pause(self, now: int) -> None:
+        self.request.pause(now)
+
+
+@dataclass
+class Server:
+    """What an I/O model's program is given: whom to serve, and how."""
+
+    listener: Socket
+    steps: tuple[Step, ...]
+    own_work: "OwnWork"
+    connections: int
+    """How many connections the clients will open."""
+    idle_sockets: dict["Device", list[Socket]] = field(default_factory=dict)
+    """Connections to devices that no call is using."""
+
+    def connection_to(
+        self, kernel: "Kernel", device: "Device"
+    ) -> Generator[Any, Any, tuple[Socket, bool]]:
+        """A free connection to `device`, and whether it is a new one."""
+        idle = self.idle_sockets.setdefault(device, [])
+        if idle:
+            return idle.pop(), False
+        return (yield from kernel.connect(device)), True
+
+    def release(self, device: "Device", socket: Socket) -> None:
+        """Let another call use this connection."""
+        self.idle_sockets[device].append(socket)
+
+
+class OwnWork:
+    """CPU work that the server would like to do meanwhile, in chunks."""
+
+    def __init__(self, chunk_ns: int) -> None:
+        self.chunk_ns = chunk_ns
+        # Whether there is any.
+        self.wanted = chunk_ns > 0
+
+    def do_chunk(self, kernel: "Kernel") -> Generator[Any, Any, None]:
+        """Compute one chunk."""
+        yield from kernel.compute(self.chunk_ns, "own work")
+        yield from kernel.settle()
+        kernel.machine.own_work_ns += self.chunk_ns
+
+
+def serve(kernel: "Kernel", server: Server, request: Request) -> Generator[Any, Any, None]:
+    """Go through all steps of `request`, sleeping in those that block."""
+    for (kind, device), amount in zip(server.steps, request.amounts, strict=True):
+        if kind is CPU:
+            yield from kernel.compute(amount)
+        elif device is not None:
+            yield from call(kernel, server, device, Query(request, amount))
+        else:
+            yield from sleep(kernel, request, amount)
+
+
+def call(
+    kernel: "Kernel", server: Server, device: "Device", query: Query
+) -> Generator[Any, Any, None]:
+    """Send `query` and sleep until its answer has been received."""
+    socket, _ = yield from server.connection_to(kernel, device)
+    socket.nonblocking = False
+    yield from kernel.sendto(socket, query, query.bytes)
+    yield from kernel.recvfrom(socket)
+    server.release(device, socket)
+
+
+def sleep(kernel: "Kernel", request: Request, ns: int) -> Generator[Any, Any, None]:
+    """Let `ns` pass in nanosleep(2)."""
+    yield from kernel.settle()
+    request.pause(kernel.now_ns)
+    until_ns = kernel.now_ns + ns
+    yield from kernel.nanosleep(ns)
+    request.device_done(min(until_ns + kernel.costs.timer_slack_ns, kernel.now_ns))
+    request.begin(kernel.thread, kernel.now_ns)
+
+
+class Jobs:
+    """The requests that one thread has under way at once, none of which it waits for."""
+
+    def __init__(
+        self,
+        kernel: "Kernel",
+        server: Server,
+        watch: Callable[[Socket], Generator[Any, Any, None]],
+    ) -> None:
+        self._kernel = kernel
+        self._server = server
+        self._steps = server.steps
+        self._watch = watch
+        self._timers: list[tuple[int, int, Request]] = []
+
+    def on_readable(self, socket: Socket) -> Generator[Any, Any, bool]:
+        """Receive what `socket` has, a request or a device's answer, and go on with it.
+
+        False if there was nothing, or no more will come: the socket is then closed.
+        """
+        kernel = self._kernel
+        message = yield from kernel.recvfrom(socket)
+        if isinstance(message, Request):
+            request = message
+        elif isinstance(message, Query):
+            request = message.request
+            self._server.release(request.device, socket)
+        else:
+            if message is EOF:
+                yield from kernel.close(socket)
+            return False
+        yield from self.advance(request)
+        return True
+
+    def advance(self, request: Request) -> Generator[Any, Any, None]:
+        """Do the request's steps up to one that would block, or answer it."""
+        kernel, steps = self._kernel, self._steps
+        index = request.next_step
+        while index < len(steps):
+            kind, device = steps[index]
+            amount = request.amounts[index]
+            index += 1
+            if kind is CPU:
+                yield from kernel.compute(amount)
+                continue
+            request.next_step = index
+            if device is None:
+                yield from kernel.settle()
+                request.pause(kernel.now_ns)
+                heappush(self._timers, (kernel.now_ns + amount, request.number, request))
+                return
+            if device.interface == "socket":
+                yield from self._start_call(device, Query(request, amount))
+                return
+            yield from call(kernel, self._server, device, Query(request, amount))
+        yield from kernel.sendto(request.connection, request, request.reply_bytes)
+
+    def _start_call(self, device: "Device", query: Query) -> Generator[Any, Any, None]:
+        socket, is_new = yield from self._server.connection_to(self._kernel, device)
+        socket.nonblocking = True
+        query.request.device = device
+        if is_new:
+            yield from self._watch(socket)
+        yield from self._kernel.sendto(socket, query, query.bytes)
+
+    def timeout_ns(self) -> int | None:
+        """How long the thread may wait for readiness: until the next sleep is over."""
+        if not self._timers:
+            return None
+        return max(0, self._timers[0][0] - self._kernel.now_ns)
+
+    def run_due(self) -> Generator[Any, Any, None]:
+        """Take up the requests whose sleep is over."""
+        kernel = self._kernel
+        while self._timers and self._timers[0][0] <= kernel.now_ns:
+            due_ns, _, request = heappop(self._timers)
+            request.device_done(min(due_ns + kernel.costs.timer_slack_ns, kernel.now_ns))
+            request.begin(kernel.thread, kernel.now_ns)
+            yield from self.advance(request)

@@ -1,0 +1,175 @@
+"""Asynchronous I/O: submit a read, go on; a signal or a fresh thread brings the result.
+
+    main:     aio_read(1), aio_read(2), ... own work ... own work ... (or pause)
+    helper:   wait for the data of one read (asleep), read it, notify
+    main:     <- signal: its handler computes, sendto, aio_read again; own work goes on
+
+The program is neither blocked nor does it ask: its own work goes on until the signal
+interrupts it. Under it, one helper thread waits for each read under way, as glibc has it:
+with fewer helpers than reads, the others are not even begun.
+
+With `notify: thread` every result starts a new thread that runs the callback.
+
+Not modelled: lio_listio, aio_cancel, helpers that end when idle.
+Source: aio(7); glibc 2.36 rt/aio_misc.c (a blocking read in a helper thread).
+Validated by: tests/conformance, tests/timeline/test_models.py
+"""
+
+from collections import deque
+from functools import partial
+from typing import Any, Literal
+
+from pydantic import Field
+
+from iosim.choice import Options as BaseOptions
+from iosim.handler import CPU, Query, Server, serve
+from iosim.machine.kernel import Kernel
+from iosim.machine.locks import Condition, Mutex
+from iosim.machine.request import Request
+from iosim.machine.signals import Signals
+from iosim.machine.sockets import EOF, Socket
+from iosim.machine.thread import Program, Thread
+from iosim.units import Count
+
+
+class Options(BaseOptions):
+    """Asynchronous: reads are submitted; a signal or a new thread brings each result."""
+
+    notify: Literal["signal", "thread"] = Field(
+        default="signal",
+        description="SIGEV_SIGNAL: a handler interrupts the program; SIGEV_THREAD: a new thread.",
+    )
+    workers: Count = Field(
+        default=0,
+        description="Helper threads (aio_threads in glibc, which has 20); 0: one for each read.",
+    )
+
+
+class Read:
+    """An aio control block: a read under way on `socket`, and its result."""
+
+    __slots__ = ("result", "socket")
+
+    def __init__(self, socket: Socket) -> None:
+        self.socket = socket
+        self.result: Any = None
+
+
+class Aio:
+    """The asynchronous I/O of one process: what is submitted, and its helpers."""
+
+    def __init__(self, server: Server, options: Options) -> None:
+        self.server = server
+        self.options = options
+        self.mutex = Mutex("aio requests")
+        self.submitted_there = Condition("aio requests not empty")
+        self.submitted: deque[Read] = deque()
+        self.helpers = 0
+        self.idle_helpers = 0
+        self.user: Thread | None = None
+        self.signals: Signals | None = None
+
+    def read(self, kernel: Kernel, socket: Socket) -> Program:
+        """aio_read(3): have what arrives on `socket` read, and return at once."""
+        yield from kernel.lock(self.mutex)
+        kernel.operate_queue()
+        self.submitted.append(Read(socket))
+        limit = self.options.workers
+        if len(self.submitted) > self.idle_helpers and (not limit or self.helpers < limit):
+            self.helpers += 1
+            yield from kernel.unlock(self.mutex)
+            name = f"aio helper {self.helpers}"
+            yield from kernel.spawn(name, self.helper, native=True)
+        else:
+            yield from kernel.cond_signal(self.submitted_there)
+            yield from kernel.unlock(self.mutex)
+
+    def helper(self, kernel: Kernel) -> Program:
+        """Wait for the data of one submitted read after the other, read it, notify."""
+        while True:
+            yield from kernel.lock(self.mutex)
+            while not self.submitted:
+                self.idle_helpers += 1
+                yield from kernel.cond_wait(self.submitted_there, self.mutex)
+                self.idle_helpers -= 1
+            kernel.operate_queue()
+            read = self.submitted.popleft()
+            yield from kernel.unlock(self.mutex)
+            read.result = yield from kernel.recvfrom(read.socket)
+            yield from kernel.settle()
+            if read.result is not EOF:
+                read.result.pause(kernel.now_ns)
+            if self.options.notify == "signal":
+                assert self.user is not None and self.signals is not None
+                yield from kernel.sigqueue(self.user, self.signals, read)
+            else:
+                yield from kernel.spawn("aio callback", partial(self.on_read, read=read))
+
+    def on_signal(self, kernel: Kernel, what: "Read | Request") -> Program:
+        """The signal handler: a read is complete, or a request's sleep is over."""
+        if isinstance(what, Read):
+            yield from self.on_read(kernel, what)
+        else:
+            what.device_done(kernel.env._now)
+            what.begin(kernel.thread, kernel.now_ns)
+            yield from self.advance(kernel, what)
+
+    def on_read(self, kernel: Kernel, read: Read) -> Program:
+        """The program's completion handler, for a request, or for a device's answer."""
+        message = read.result
+        if message is EOF:
+            yield from kernel.close(read.socket)
+            return
+        message.begin(kernel.thread, kernel.now_ns)
+        if isinstance(message, Query):
+            self.server.release(message.request.device, read.socket)
+            yield from self.advance(kernel, message.request)
+        else:
+            yield from self.advance(kernel, message)
+
+    def advance(self, kernel: Kernel, request: Request) -> Program:
+        """Do the request's steps; a call is submitted, too, and ends the handler."""
+        server = self.server
+        if self.options.notify == "thread":
+            yield from serve(kernel, server, request)
+            request.next_step = len(server.steps)
+        while request.next_step < len(server.steps):
+            kind, device = server.steps[request.next_step]
+            amount = request.amounts[request.next_step]
+            request.next_step += 1
+            if kind is CPU:
+                yield from kernel.compute(amount)
+            elif device is None:
+                assert self.signals is not None
+                yield from kernel.settle()
+                request.pause(kernel.now_ns)
+                yield from kernel.timer_settime(self.signals, amount, request)
+                return
+            else:
+                socket, _ = yield from server.connection_to(kernel, device)
+                request.device = device
+                query = Query(request, amount)
+                yield from kernel.sendto(socket, query, query.bytes)
+                yield from self.read(kernel, socket)
+                return
+        yield from self.answer(kernel, request)
+
+    def answer(self, kernel: Kernel, request: Request) -> Program:
+        """Send the reply, and submit the read of the next request."""
+        yield from kernel.sendto(request.connection, request, request.reply_bytes)
+        yield from self.read(kernel, request.connection)
+
+
+def main(kernel: Kernel, server: Server, options: Options) -> Program:
+    """Submit a read on each connection; then do own work, or wait for signals."""
+    aio = Aio(server, options)
+    aio.user = kernel.thread
+    aio.signals = yield from kernel.sigaction(partial(aio.on_signal, kernel))
+    for _ in range(server.connections):
+        connection = yield from kernel.accept4(server.listener)
+        yield from aio.read(kernel, connection)
+    while True:
+        if server.own_work.wanted:
+            yield from server.own_work.do_chunk(kernel)
+        else:
+            yield from kernel.pause()

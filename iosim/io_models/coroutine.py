@@ -1,0 +1,185 @@
+"""Coroutines: one thread, many flows of control, each written as if it could block.
+
+    coroutine n:  recv (others run) -> compute -> call a device (others run) -> send -> ...
+    scheduler:    epoll_wait (asleep) -> resume every coroutine whose socket is ready ...
+
+Each connection's coroutine reads like the blocking model's thread; where that would sleep
+the coroutine yields to a scheduler in the same thread, which resumes another. Such a
+switch stays in user space: no mode switch, no run queue, no lock, a fraction of a context
+switch's cost. It is counted apart.
+
+Not modelled: stealing of coroutines by other threads; a coroutine's cache refill.
+Source: Conway, "Design of a Separable Transition-Diagram Compiler", CACM 6(7), 1963;
+Beazley, "A Curious Course on Coroutines and Concurrency", PyCon 2009.
+Validated by: tests/conformance, tests/timeline/test_models.py
+"""
+
+from collections import deque
+from collections.abc import Generator
+from heapq import heappop, heappush
+from typing import Any, Final
+
+from pydantic import Field
+
+from iosim.choice import Options as BaseOptions
+from iosim.handler import CPU, Query, Server, call
+from iosim.machine.kernel import Kernel
+from iosim.machine.request import Request
+from iosim.machine.sockets import EAGAIN, EOF, Socket
+from iosim.machine.thread import Program
+from iosim.units import PositiveCount, Size
+
+
+class Options(BaseOptions):
+    """Coroutines: synchronous style on one thread over epoll."""
+
+    stack: Size = Field(
+        default="0B",
+        validate_default=True,
+        description="Memory of one coroutine's stack or frame; 0B: as the runtime has it.",
+    )
+    max_events: PositiveCount = Field(
+        default=512,
+        description="How many sockets one epoll_wait may report.",
+    )
+
+
+def main(kernel: Kernel, server: Server, options: Options) -> Program:
+    """Start the accepting coroutine and run the scheduler."""
+    scheduler = Scheduler(kernel, server, options)
+    scheduler.start(accept(scheduler))
+    return scheduler.run()
+
+
+# ------------------------------------------------------- what the programmer writes
+
+
+def accept(scheduler: "Scheduler") -> Program:
+    """Accept each connection and give it a coroutine."""
+    kernel, listener = scheduler.kernel, scheduler.server.listener
+    listener.nonblocking = True
+    yield from scheduler.watch(listener)
+    while True:
+        yield from scheduler.readable(listener)
+        while (connection := (yield from kernel.accept4(listener))) is not EAGAIN:
+            scheduler.start(converse(scheduler, connection))
+
+
+def converse(scheduler: "Scheduler", connection: Socket) -> Program:
+    """Serve one connection to its end."""
+    kernel = scheduler.kernel
+    connection.nonblocking = True
+    yield from scheduler.watch(connection)
+    while True:
+        yield from scheduler.readable(connection)
+        request = yield from kernel.recvfrom(connection)
+        if request is EOF:
+            break
+        yield from handle(scheduler, request)
+        yield from kernel.sendto(connection, request, request.reply_bytes)
+    yield from kernel.close(connection)
+
+
+def handle(scheduler: "Scheduler", request: Request) -> Program:
+    """Go through all steps of `request`; others run while one blocks."""
+    kernel, server = scheduler.kernel, scheduler.server
+    for (kind, device), amount in zip(server.steps, request.amounts, strict=True):
+        if kind is CPU:
+            yield from kernel.compute(amount)
+        elif device is None:
+            yield from scheduler.sleep(request, amount)
+        elif device.interface == "blocking":
+            yield from call(kernel, server, device, Query(request, amount))
+        else:
+            socket, is_new = yield from server.connection_to(kernel, device)
+            if is_new:
+                socket.nonblocking = True
+                yield from scheduler.watch(socket)
+            query = Query(request, amount)
+            yield from kernel.sendto(socket, query, query.bytes)
+            yield from scheduler.readable(socket)
+            yield from kernel.recvfrom(socket)
+            server.release(device, socket)
+
+
+# ------------------------------------------------------- what makes it work
+
+
+class Suspend:
+    """What a coroutine yields to its scheduler; anything else is for the core."""
+
+
+SUSPEND: Final = Suspend()
+
+
+class Scheduler:
+    """Runs coroutines on one thread, each until it suspends itself."""
+
+    def __init__(self, kernel: Kernel, server: Server, options: Options) -> None:
+        self.kernel = kernel
+        self.server = server
+        self._max_events = options.max_events
+        self._stack_bytes = options.stack or kernel.coroutine_memory_bytes
+        self._runnable: deque[Program] = deque()
+        self._timers: list[tuple[int, int, Program, Request]] = []
+        self._current: Program | None = None
+        self._epoll: Any = None
+
+    def start(self, coroutine: Program) -> None:
+        """Let `coroutine` run when its turn comes. Plain call."""
+        self.kernel.machine.memory.take("coroutines", self._stack_bytes)
+        self._runnable.append(coroutine)
+
+    def watch(self, socket: Socket) -> Program:
+        """Let coroutines wait for `socket`."""
+        yield from self.kernel.epoll_ctl_add(self._epoll, socket)
+
+    def readable(self, socket: Socket) -> Generator[Any, Any, None]:
+        """Let others run until `socket` is readable."""
+        socket.user_data = self._current
+        yield SUSPEND
+
+    def sleep(self, request: Request, ns: int) -> Generator[Any, Any, None]:
+        """Let others run for `ns`."""
+        kernel = self.kernel
+        yield from kernel.settle()
+        request.pause(kernel.now_ns)
+        until_ns = kernel.now_ns + ns
+        assert self._current is not None
+        heappush(self._timers, (until_ns, request.number, self._current, request))
+        yield SUSPEND
+        request.device_done(min(until_ns + kernel.costs.timer_slack_ns, kernel.now_ns))
+        request.begin(kernel.thread, kernel.now_ns)
+
+    def run(self) -> Program:
+        """Resume whoever can go on; when nobody can, wait."""
+        kernel, own_work = self.kernel, self.server.own_work
+        self._epoll = yield from kernel.epoll_create1()
+        while True:
+            while self._runnable:
+                yield from self._resume(self._runnable.popleft())
+            timeout_ns = 0 if own_work.wanted else self._timeout_ns()
+            events = yield from kernel.epoll_wait(self._epoll, self._max_events, timeout_ns)
+            for socket in events:
+                self._runnable.append(socket.user_data)
+            while self._timers and self._timers[0][0] <= kernel.now_ns:
+                self._runnable.append(heappop(self._timers)[2])
+            if own_work.wanted and not self._runnable:
+                yield from own_work.do_chunk(kernel)
+
+    def _timeout_ns(self) -> int | None:
+        return max(0, self._timers[0][0] - self.kernel.now_ns) if self._timers else None
+
+    def _resume(self, coroutine: Program) -> Program:
+        """Run `coroutine` until it suspends itself or ends."""
+        self.kernel.switch_coroutine()
+        self._current = coroutine
+        value = None
+        try:
+            while True:
+                wanted: Any = coroutine.send(value)
+                if wanted is SUSPEND:
+                    return
+                value = yield wanted
+        except StopIteration:
+            self.kernel.machine.memory.give_back("coroutines", self._stack_bytes)

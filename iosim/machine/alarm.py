@@ -1,0 +1,69 @@
+"""A SimPy event that its owner sets again and again.
+
+What it models: the next instant at which a recurring actor (a core, a timer, a traffic
+source, a device) has something to do. Such an actor would otherwise create an event
+per action; one event that is re-armed costs a third as much, and stays an ordinary
+member of SimPy's heap, so that ordinary SimPy processes mix in freely.
+
+Scope: moving the instant later costs nothing until the old one passes (the event finds
+itself early and goes back into the heap); moving it earlier adds one heap entry, and
+the one left behind is recognised when it surfaces.
+
+Not modelled: an alarm never succeeds or fails as other SimPy events do, and cannot be
+waited for.
+
+Validated by: tests/unit/test_alarm.py
+"""
+
+from collections.abc import Callable
+from heapq import heappush
+
+from simpy.core import Environment
+from simpy.events import NORMAL, Event
+
+NEVER = 2**63 - 1
+"""A time after every run's end, in ns."""
+
+
+class Alarm(Event):
+    """Calls `action` at the instant it is set to; may be moved and set again at will."""
+
+    __slots__ = ("_action", "_heap", "_ids", "_ring", "_scheduled_ns", "due_ns")
+
+    def __init__(self, env: Environment, action: Callable[[], None]) -> None:
+        self.env = env
+        self._ok = True
+        self._value = None
+        self._action = action
+        self.callbacks = self._ring = [self._surface]
+        self._scheduled_ns = NEVER
+        self.due_ns = NEVER
+        # What Environment.schedule uses; pushed to directly, it takes half the time.
+        self._heap = env._queue
+        self._ids = env._eid
+
+    def set(self, due_ns: int) -> None:
+        """Act at `due_ns` (not before now) instead of whenever it was set to before."""
+        self.due_ns = due_ns
+        if due_ns < self._scheduled_ns:
+            self._scheduled_ns = due_ns
+            heappush(self._heap, (due_ns, NORMAL, next(self._ids), self))
+
+    def cancel(self) -> None:
+        """Do not act until set again."""
+        self.due_ns = NEVER
+
+    def _surface(self, _: Event) -> None:
+        # SimPy takes an event's callbacks away when it pops the event; to give them back
+        # is what lets one event surface any number of times.
+        self.callbacks = self._ring
+        now = self.env._now
+        if now != self._scheduled_ns:
+            return  # left behind when the alarm was moved to an earlier instant
+        self._scheduled_ns = NEVER
+        due_ns = self.due_ns
+        if due_ns <= now:
+            self.due_ns = NEVER
+            self._action()
+        elif due_ns != NEVER:
+            self.set(due_ns)

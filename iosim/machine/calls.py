@@ -1,0 +1,124 @@
+"""What all syscalls share: a thread's view of its kernel, and computing.
+
+A call is a generator because simulated time may pass in it: write
+`x = yield from kernel.recvfrom(s)`. A forgotten `yield from` does nothing at all; the
+conformance suite looks for it.
+
+A call *owes* the CPU time that it costs (`Thread.charge`) and lets the core work it off
+(`yield RUN`) only before something that depends on the exact moment:
+
+- before it acts on the world outside its thread: a message leaves, a thread is woken;
+- before it looks at what the world may still change: has nothing arrived? is it locked?
+  Unless nothing can come between (`undisturbed`): then looking now is looking then.
+
+Scope: costs common to all syscalls.
+Not modelled: seccomp, auditing, restarting beyond EINTR.
+Validated by: tests/timeline, tests/conformance
+"""
+
+from collections.abc import Generator, Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from iosim.machine.alarm import Alarm
+from iosim.machine.thread import INTERRUPTED, RUN, SYSCALL, USER, Thread, WaitQueue
+
+if TYPE_CHECKING:
+    from iosim.machine.machine import Machine
+
+OWED: Final[tuple[()]] = ()
+"""What a call gives to `yield from` that only owes time: nothing to wait for now."""
+
+TIMED_OUT: Final = "ETIMEDOUT"
+"""What sleeping gives back when its time was up."""
+
+
+def expire(machine: "Machine", thread: Thread) -> None:
+    """Wake a thread whose timer has run out, if it still sleeps."""
+    if thread.waits_on is not None:
+        machine.wake_from(thread.waits_on, thread, TIMED_OUT)
+
+
+class Calls:
+    """A thread's access to the machine; the base of every family of syscalls."""
+
+    __slots__ = ("costs", "env", "machine", "syscalls", "thread")
+
+    def __init__(self, thread: Thread, machine: "Machine") -> None:
+        self.thread = thread
+        self.machine = machine
+        self.env = machine.env
+        self.costs = machine.costs
+        self.syscalls = machine.syscalls
+
+    @property
+    def now_ns(self) -> int:
+        """The thread's own time: the clock plus what it owes."""
+        return self.env._now + self.thread.debt_ns
+
+    def compute(self, ns: int, label: str = "compute") -> Iterable[Any]:
+        """Burn `ns` of CPU time in user mode."""
+        self.thread.charge(USER, ns, label)
+        return OWED
+
+    def settle(self) -> Generator[Any, Any, None]:
+        """Work off what is owed: from here on the clock shows the thread's own time."""
+        if self.thread.debt_ns:
+            yield RUN
+
+    def undisturbed(self) -> bool:
+        """True if no event can come before the thread has worked off what it owes."""
+        thread, env = self.thread, self.env
+        heap = env._queue
+        return (
+            (not heap or heap[0][0] > env._now + thread.debt_ns)
+            and not thread.core.run_queue.waiting
+            and not thread.pending
+        )
+
+    def sleep_on(
+        self, wait_queue: WaitQueue, timeout_ns: int | None = None
+    ) -> Generator[Any, Any, Any]:
+        """Sleep until woken from `wait_queue`; give back the waker's value.
+
+        After `timeout_ns`, and the timer's slack, the value is `TIMED_OUT`; a signal
+        makes it `INTERRUPTED`. Nothing may be owed.
+        """
+        if timeout_ns is None:
+            return (yield wait_queue)
+        thread, machine = self.thread, self.machine
+        timer = thread.timer
+        if timer is None:
+            thread.timer = timer = Alarm(self.env, lambda: expire(machine, thread))
+        timer.set(self.env._now + timeout_ns + self.costs.timer_slack_ns)
+        value = yield wait_queue
+        timer.cancel()
+        return value
+
+    def nanosleep(self, ns: int) -> Generator[Any, Any, None]:
+        """Sleep for `ns`; late by the timer's slack and the wake-up."""
+        thread = self.thread
+        self.syscalls["nanosleep"] += 1
+        thread.charge(SYSCALL, self.costs.syscall_ns + self.costs.timer_set_ns, "nanosleep")
+        if thread.debt_ns:
+            yield RUN
+        until_ns = self.env._now + ns
+        while (yield from self.sleep_on(thread.alone, until_ns - self.env._now)) is INTERRUPTED:
+            pass
+
+    def wake(self, wait_queue: WaitQueue, label: str, value: Any = None) -> Thread | None:
+        """Wake the first sleeper of `wait_queue` and owe what waking costs. Plain call."""
+        machine, costs = self.machine, self.costs
+        if not wait_queue.sleepers:
+            return None
+        core = machine.place(wait_queue.sleepers[0])
+        ns = costs.wake_up_ns
+        if core.is_idle:
+            ns += costs.wake_up_idle_core_ns
+        woken = machine.wake_one(wait_queue, value)
+        self.thread.charge(SYSCALL, ns, label)
+        return woken
+
+    def return_to_user(self) -> Generator[Any, Any, None]:
+        """Let whoever was woken preempt, before the program's next step."""
+        if self.thread.core.wants_attention:
+            yield RUN

@@ -1,0 +1,566 @@
+"""A core: runs one thread at a time, is interrupted, falls idle, and accounts for it all.
+
+What it models: dispatching from a run queue, time slices, preemption at the return to
+user mode (as a kernel built with PREEMPT_NONE does it), the direct cost of a context
+switch and the cache refill after it, interrupts that push the running thread aside,
+and the latency and cost of leaving idle.
+
+The core is plain calls on one re-armed alarm. A *burst* is what the current thread
+owes, run in one go:
+
+    burst_start_ns                  now                       burst_end_ns
+    |--- switch --- refill --- user ---|--- syscall --- user ------|
+
+Nothing inside a burst touches the world, so it needs no event of its own; an interrupt
+shifts the burst, a preemption cuts it in two.
+
+All time is accounted: `cpu_ns`, by cause, is debited when a thread takes on a debt and
+credited with what remains when it is cut off, so that at any instant the causes add up
+to the time since the start, exactly (`account`).
+
+Scope: see `Not modelled` in docs/topics/machine.md.
+Not modelled: hyper-threads, frequency scaling, timer-tick cost, NUMA.
+Source: Linux 6.18 kernel/sched/core.c, fair.c; costs from the profile.
+Validated by: tests/timeline/test_core.py, tests/conformance, tests/theory
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from iosim.errors import Livelock
+from iosim.machine.alarm import NEVER, Alarm
+from iosim.machine.thread import (
+    ASLEEP,
+    ENDED,
+    IDLE,
+    INTERRUPTED,
+    REFILL,
+    RUNNABLE,
+    RUNNING,
+    SOFTIRQ,
+    SWITCH,
+    USER_MODE,
+    Program,
+    Thread,
+)
+
+if TYPE_CHECKING:
+    from iosim.machine.machine import Machine
+    from iosim.schedulers import RunQueue
+
+LIVELOCK_STEPS = 1_000_000
+"""So many steps of one program without simulated time passing are called a livelock."""
+
+
+class Core:
+    """One core of the simulated machine."""
+
+    __slots__ = (
+        "_alarm",
+        "_costs",
+        "_env",
+        "_interrupt_alarm",
+        "_in_burst",
+        "_interrupts",
+        "_ran_ns",
+        "_resched",
+        "_slice_end_ns",
+        "_softirq_owed_ns",
+        "_stop_ns",
+        "_synced_ns",
+        "burst_end_ns",
+        "burst_start_ns",
+        "cpu_ns",
+        "current",
+        "idle_since_ns",
+        "last_thread",
+        "machine",
+        "number",
+        "run_queue",
+        "softirq_until_ns",
+        "switches",
+        "touched_bytes",
+    )
+
+    def __init__(self, machine: "Machine", number: int, run_queue: "RunQueue") -> None:
+        self.machine = machine
+        self.number = number
+        self.run_queue = run_queue
+        self._env = machine.env
+        self._costs = machine.costs
+        self._alarm = Alarm(machine.env, self._on_alarm)
+        self._interrupt_alarm = Alarm(machine.env, self._on_interrupt_done)
+        self._interrupts: deque[tuple[int, int, Callable[[], None]]] = deque()
+        self.current: Thread | None = None
+        self.last_thread: Thread | None = None
+        self.cpu_ns = [0] * 7
+        self.idle_since_ns = 0
+        self.burst_start_ns = 0
+        self.burst_end_ns = 0
+        self.softirq_until_ns = 0
+        self._softirq_owed_ns = 0
+        self._synced_ns = 0
+        # Run in completed bursts that the scheduler has not been told of.
+        self._ran_ns = 0
+        self._in_burst = False
+        self._stop_ns = NEVER
+        self._slice_end_ns = NEVER
+        self._resched = False
+        # From one thread to another; to and from idle not counted.
+        self.switches = 0
+        # The cache's clock: bytes touched on this core since the start.
+        self.touched_bytes = 0
+
+    # ------------------------------------------------------------ waking and dispatching
+
+    @property
+    def is_idle(self) -> bool:
+        """True while no thread is on the core, nor an interrupt about to run."""
+        return self.current is None and self.softirq_until_ns <= self._env._now
+
+    @property
+    def wants_attention(self) -> bool:
+        """True if the current thread is to be preempted or to run a handler."""
+        return self._resched or bool(self.current and self.current.pending)
+
+    def accept(self, thread: Thread) -> None:
+        """Take in a thread that has become runnable; preempt the current one if due."""
+        now = self._env._now
+        current = self.current
+        run_queue = self.run_queue
+        if current is None:
+            run_queue.enqueue(thread, None)
+            if self.softirq_until_ns <= now:
+                self._leave_idle(now)
+            # else: the interrupt that woke it runs first, and dispatches at its end.
+            return
+        self._sync(now)
+        run_queue.enqueue(thread, current)
+        if run_queue.preempts(thread, current):
+            self._resched = True
+            self._attend(now)
+        elif self._slice_end_ns == NEVER and self._in_burst:
+            self._slice_end_ns = run_queue.slice_end_ns(current, max(now, self.burst_start_ns))
+        if self._in_burst:
+            self._set_alarm()
+
+    def _leave_idle(self, now: int) -> None:
+        idle_ns = now - self.idle_since_ns
+        self.cpu_ns[IDLE] += idle_ns
+        thread = self.run_queue.pick()
+        assert thread is not None
+        self._dispatch(thread, now, idle_ns)
+
+    def _dispatch(self, thread: Thread, now: int, idle_ns: int = -1) -> None:
+        """Put `thread` on the core, which has been idle for `idle_ns` (-1: not idle)."""
+        costs = self._costs
+        last = self.last_thread
+        prefix_ns = 0
+        start_ns = now
+        prefix = []
+        if idle_ns >= 0:
+            latency_ns, charged_ns, cold_ns = costs.leave_idle(idle_ns)
+            start_ns += latency_ns - charged_ns
+            self.cpu_ns[IDLE] += latency_ns - charged_ns
+            if charged_ns:
+                prefix.append((SWITCH, charged_ns, "idle exit"))
+            if cold_ns:
+                prefix.append((REFILL, cold_ns, "cold execution"))
+            prefix_ns = charged_ns + cold_ns
+        if thread is not last:
+            if last is not None:
+                self.switches += 1
+            self.last_thread = thread
+            if thread.core is not self:
+                self.machine.migrations += 1
+                thread.migrations += 1
+                thread.core = self
+                thread.touched_bytes = -1
+            ns = costs.context_switch_ns
+            if ns:
+                prefix.append((SWITCH, ns, "context switch"))
+                prefix_ns += ns
+            size = thread.working_set_bytes
+            if size:
+                ns = (
+                    costs.refill(self.touched_bytes - thread.touched_bytes, size)
+                    if thread.touched_bytes >= 0
+                    else costs.refill(costs.cache_bytes, size)
+                )
+                if ns:
+                    prefix.append((REFILL, ns, "cache refill"))
+                    prefix_ns += ns
+                self.touched_bytes += size
+        self.current = thread
+        thread.state = RUNNING
+        waited_ns = now - thread.since_ns
+        thread.last_run_queue_ns = waited_ns
+        thread.last_wake_up_ns = wake_up_ns = start_ns - now + prefix_ns
+        before = thread.off_core
+        thread.off_core = (before[0] + waited_ns, before[1] + wake_up_ns, before[2])
+        if prefix:
+            cpu_ns = self.cpu_ns
+            for cause, ns, _ in prefix:
+                cpu_ns[cause] += ns
+            thread.segments[:0] = prefix
+        # What it still owed when it was cut off is debited to this core now.
+        if thread.debt_ns:
+            self._debit(thread.segments[len(prefix) :], 1)
+        thread.debt_ns += prefix_ns
+        self._resched = False
+        trace = self.machine.trace
+        if trace is not None:
+            trace.dispatched(thread, self, now, start_ns)
+        if thread.debt_ns or start_ns > now:
+            self._begin_burst(thread, start_ns, now)
+        else:
+            self._resume(thread)
+
+    def _debit(self, segments: list[tuple[int, int, str]], sign: int) -> None:
+        cpu_ns = self.cpu_ns
+        for cause, ns, _ in segments:
+            cpu_ns[cause] += sign * ns
+
+    # ------------------------------------------------------------------------- bursts
+
+    def _begin_burst(self, thread: Thread, start_ns: int, now: int) -> None:
+        if start_ns < self.softirq_until_ns:
+            start_ns = self.softirq_until_ns
+        self._in_burst = True
+        self.burst_start_ns = self._synced_ns = start_ns
+        due_ns = self.burst_end_ns = start_ns + thread.debt_ns
+        self._stop_ns = NEVER
+        self._slice_end_ns = NEVER
+        if self._resched or thread.pending:
+            self._attend(now)
+        if self.run_queue.waiting:
+            self._sync(now)
+            self._slice_end_ns = self.run_queue.slice_end_ns(thread, start_ns)
+            due_ns = min(due_ns, self._stop_ns, self._slice_end_ns)
+        elif self._stop_ns < due_ns:
+            due_ns = self._stop_ns
+        self._alarm.set(due_ns)
+
+    def _set_alarm(self) -> None:
+        self._alarm.set(min(self.burst_end_ns, self._stop_ns, self._slice_end_ns))
+
+    def _sync(self, now: int) -> None:
+        """Tell the scheduler how long the current thread has run since it was last told."""
+        ran_ns = self._ran_ns
+        if self._in_burst and now > self._synced_ns:
+            ran_ns += now - self._synced_ns
+            self._synced_ns = now
+        if ran_ns:
+            self._ran_ns = 0
+            thread = self.current
+            assert thread is not None
+            thread.cpu_ns += ran_ns
+            self.run_queue.ran(thread, ran_ns)
+
+    def _on_alarm(self) -> None:
+        now = self._env._now
+        thread = self.current
+        assert thread is not None
+        if now < self.burst_end_ns:
+            self._sync(now)
+            self._stop_early(thread, now)
+            return
+        self._in_burst = False
+        self._ran_ns += now - self._synced_ns
+        trace = self.machine.trace
+        if trace is not None:
+            trace.ran(thread, self, self.burst_start_ns, now, thread.segments)
+        thread.segments.clear()
+        thread.debt_ns = 0
+        self._resume(thread)
+
+    def _resume(self, thread: Thread) -> None:
+        """Let the program go on until it owes time, sleeps or ends."""
+        steps = 0
+        if thread.pending and thread.value is INTERRUPTED:
+            self._enter_handler(thread)
+        while True:
+            try:
+                wanted = thread.generator.send(thread.value)
+            except StopIteration:
+                if not thread.frames:
+                    self._end(thread)
+                    return
+                self._return_from_handler(thread)
+                if thread.debt_ns:
+                    self._begin_burst(thread, self._env._now, self._env._now)
+                    return
+                continue
+            thread.value = None
+            if wanted is not None:
+                self._sleep(thread, wanted)
+                return
+            if thread.debt_ns:
+                now = self._env._now
+                self._begin_burst(thread, now, now)
+                return
+            if self._resched:
+                self._deschedule(thread, self._env._now)
+                return
+            if thread.pending:
+                self._enter_handler(thread)
+            steps += 1
+            if steps > LIVELOCK_STEPS:
+                raise Livelock(self.machine.model, self._env._now, thread.name, steps)
+
+    # ------------------------------------------------------- return to user mode, slices
+
+    def _attend(self, now: int) -> None:
+        """Stop the current burst where its thread next is in user mode.
+
+        There it may be preempted or run a handler. If that lies beyond the burst, or no
+        burst is under way, the next one begins by attending.
+        """
+        if not self._in_burst:
+            return
+        thread = self.current
+        assert thread is not None
+        at_ns = self.burst_start_ns
+        if now < self.softirq_until_ns:
+            now = self.softirq_until_ns
+        for cause, ns, _ in thread.segments:
+            at_ns += ns
+            if at_ns > now and cause in USER_MODE:
+                self._stop_ns = min(self._stop_ns, max(now, at_ns - ns))
+                return
+
+    def _stop_early(self, thread: Thread, now: int) -> None:
+        """The alarm went off inside a burst: the slice is over, or attention is due."""
+        if now >= self._slice_end_ns:
+            self._slice_end_ns = NEVER
+            if self.run_queue.waiting:
+                self._resched = True
+                self._attend(now)
+        if now < self._stop_ns:
+            self._set_alarm()
+            return
+        self._cut(thread, now)
+        if self._resched:
+            self._deschedule(thread, now)
+        elif thread.pending:
+            self._enter_handler(thread)
+            self._resume(thread)
+        else:
+            self._begin_burst(thread, now, now)
+
+    def _cut(self, thread: Thread, now: int) -> None:
+        """Leave in the thread's account only what it has not yet run of its burst."""
+        done_ns = now - self.burst_start_ns
+        segments = thread.segments
+        trace = self.machine.trace
+        if trace is not None:
+            trace.ran(thread, self, self.burst_start_ns, now, segments)
+        index = 0
+        while done_ns > 0 and index < len(segments):
+            cause, ns, label = segments[index]
+            if ns > done_ns:
+                segments[index] = (cause, ns - done_ns, label)
+                thread.debt_ns -= done_ns
+                break
+            done_ns -= ns
+            thread.debt_ns -= ns
+            index += 1
+        del segments[:index]
+        self._in_burst = False
+
+    def _deschedule(self, thread: Thread, now: int) -> None:
+        """Preempt the current thread, which leaves the core runnable."""
+        run_queue = self.run_queue
+        self._sync(now)
+        self._resched = False
+        run_queue.put_back(thread)
+        picked = run_queue.pick()
+        assert picked is not None
+        if picked is thread:
+            if thread.debt_ns:
+                self._begin_burst(thread, now, now)
+            else:
+                self._resume(thread)
+            return
+        self._debit(thread.segments, -1)
+        thread.involuntary += 1
+        self.machine.involuntary += 1
+        thread.state = RUNNABLE
+        thread.since_ns = now
+        thread.touched_bytes = self.touched_bytes
+        trace = self.machine.trace
+        if trace is not None:
+            trace.preempted(thread, self, now, picked)
+        self._dispatch(picked, now)
+
+    # --------------------------------------------------------------- sleeping and ending
+
+    def _sleep(self, thread: Thread, wait_queue: object) -> None:
+        if thread.debt_ns:
+            raise AssertionError(f"{thread.name} sleeps while it owes {thread.debt_ns} ns")
+        if thread.pending:  # a signal came on the way: do not sleep
+            self._enter_handler(thread, interrupted=True)
+            self._resume(thread)
+            return
+        now = self._env._now
+        wait_queue.sleepers.append(thread)
+        thread.waits_on = wait_queue
+        thread.state = ASLEEP
+        thread.since_ns = now
+        thread.voluntary += 1
+        self.machine.voluntary += 1
+        trace = self.machine.trace
+        if trace is not None:
+            trace.slept(thread, self, now, wait_queue)
+        self._leave(thread, now)
+
+    def _end(self, thread: Thread) -> None:
+        now = self._env._now
+        thread.state = ENDED
+        trace = self.machine.trace
+        if trace is not None:
+            trace.ended(thread, self, now)
+        self._leave(thread, now)
+        self.machine.ended(thread)
+
+    def _leave(self, thread: Thread, now: int) -> None:
+        """The current thread stops being runnable: run another, or fall idle."""
+        self._sync(now)
+        self.run_queue.remove_current(thread)
+        thread.touched_bytes = self.touched_bytes
+        self.current = None
+        self._slice_end_ns = NEVER
+        self._resched = False
+        self._alarm.cancel()
+        picked = self.run_queue.pick()
+        if picked is None:
+            picked = self.machine.pull(self)
+        if picked is not None:
+            self._dispatch(picked, now)
+        elif self.softirq_until_ns > now:
+            pass  # the interrupt under way dispatches or idles at its end
+        else:
+            self.idle_since_ns = now
+
+    # ------------------------------------------------------------------- signal handlers
+
+    def post(self, thread: Thread, handler: Callable[[], Program]) -> None:
+        """Run `handler` on top of the thread's program at its next return to user mode."""
+        thread.pending.append(handler)
+        if thread is self.current:
+            now = self._env._now
+            self._sync(now)
+            self._attend(now)
+            if self._in_burst:
+                self._set_alarm()
+
+    def _enter_handler(self, thread: Thread, interrupted: bool = False) -> None:
+        handler = thread.pending.popleft()
+        value = INTERRUPTED if interrupted else thread.value
+        thread.frames.append((thread.generator, thread.segments[:], thread.debt_ns, value))
+        self._debit(thread.segments, -1)
+        thread.segments.clear()
+        thread.debt_ns = 0
+        thread.generator = handler()
+        thread.value = None
+
+    def _return_from_handler(self, thread: Thread) -> None:
+        owed = thread.segments[:]
+        generator, segments, debt_ns, value = thread.frames.pop()
+        thread.generator = generator
+        thread.value = value
+        self._debit(segments, 1)
+        thread.segments[:] = owed + segments
+        thread.debt_ns += debt_ns
+
+    # ------------------------------------------------------------------------ interrupts
+
+    def interrupt(self, ns: int, action: Callable[[], None]) -> None:
+        """Run `ns` of softirq on this core as soon as it can, then call `action`."""
+        now = self._env._now
+        start_ns = max(now, self.softirq_until_ns)
+        if self.current is None and self.softirq_until_ns <= now:
+            idle_ns = now - self.idle_since_ns
+            latency_ns, charged_ns, cold_ns = self._costs.leave_idle(idle_ns)
+            self.cpu_ns[IDLE] += idle_ns + latency_ns - charged_ns
+            self.cpu_ns[SWITCH] += charged_ns
+            self.cpu_ns[REFILL] += cold_ns
+            start_ns = now + latency_ns + cold_ns
+            self.softirq_until_ns = start_ns
+        elif self._in_burst:
+            self._sync(now)
+            self.burst_start_ns += ns
+            self.burst_end_ns += ns
+            self._synced_ns += ns
+            if self._stop_ns != NEVER:
+                self._stop_ns += ns
+            self._set_alarm()
+        self.cpu_ns[SOFTIRQ] += ns
+        self.softirq_until_ns = end_ns = start_ns + ns
+        self._softirq_owed_ns += ns
+        self._interrupts.append((end_ns, ns, action))
+        trace = self.machine.trace
+        if trace is not None:
+            trace.interrupted(self, start_ns, ns)
+        if len(self._interrupts) == 1:
+            self._interrupt_alarm.set(end_ns)
+
+    def _on_interrupt_done(self) -> None:
+        _, ns, action = self._interrupts.popleft()
+        self._softirq_owed_ns -= ns
+        if self._interrupts:
+            self._interrupt_alarm.set(self._interrupts[0][0])
+        action()
+        now = self._env._now
+        if self.current is None and self.softirq_until_ns <= now:
+            picked = self.run_queue.pick()
+            if picked is None:
+                self.idle_since_ns = now
+            else:
+                self._dispatch(picked, now)
+
+    # ------------------------------------------------------------------------ accounting
+
+    def remaining_ns(self, thread: Thread) -> int:
+        """CPU time that `thread` has yet to run of what it owes."""
+        if thread is self.current:
+            return self.burst_end_ns - max(self._env._now, self.burst_start_ns)
+        return thread.debt_ns
+
+    def trim(self, thread: Thread, ns: int) -> None:
+        """Take `ns` off the end of the last segment that `thread` owes."""
+        cause, owed_ns, label = thread.segments[-1]
+        thread.segments[-1] = (cause, owed_ns - ns, label)
+        thread.debt_ns -= ns
+        if thread is self.current:
+            self.cpu_ns[cause] -= ns
+            self.burst_end_ns -= ns
+            self._set_alarm()
+
+    def account(self) -> list[int]:
+        """CPU time since the start by cause, in ns; adds up to now, exactly."""
+        now = self._env._now
+        cpu_ns = self.cpu_ns[:]
+        # What was debited and has not happened yet: interrupts first ...
+        from_ns = max(now, self.softirq_until_ns)
+        owed_ns = min(from_ns - now, self._softirq_owed_ns)
+        cpu_ns[SOFTIRQ] -= owed_ns
+        cpu_ns[IDLE] -= from_ns - now - owed_ns
+        thread = self.current
+        if thread is None:
+            if from_ns == now:
+                cpu_ns[IDLE] += now - self.idle_since_ns
+            return cpu_ns
+        # ... then the way out of idle, then the burst, from its end backwards.
+        if self.burst_start_ns > from_ns:
+            cpu_ns[IDLE] -= self.burst_start_ns - from_ns
+            from_ns = self.burst_start_ns
+        left_ns = self.burst_end_ns - from_ns
+        for cause, ns, _ in reversed(thread.segments):
+            if left_ns <= 0:
+                break
+            part_ns = min(ns, left_ns)
+            cpu_ns[cause] -= part_ns
+            left_ns -= part_ns
+        return cpu_ns

@@ -1,0 +1,244 @@
+"""CPython's interpreter lock, and syscalls as a Python program makes them.
+
+What it models: the lock as the protocol it is. Taking it is a mutex, a flag and a timed
+wait of one switch interval; whoever waits that long in vain asks the holder to drop it.
+Dropping it signals one waiter; a holder that drops it because it was asked waits until
+another thread has taken it. Every step may be preempted: the convoy is not scripted.
+
+A call that may block is made outside the lock, whether it blocks or not. A Python lock
+is first tried, and only a thread that must sleep for it drops the interpreter lock.
+
+On top, Python's own time: the way to a syscall and back, the exception that carries
+EAGAIN, the list that carries events.
+
+Scope: CPython 3.11 to 3.13 with its lock; one interpreter a process.
+Not modelled: free threading, sub-interpreters, the garbage collector; threading.Thread's
+start-up handshake is one lump cost; signal handlers run as in C.
+Source: CPython 3.11 Python/ceval_gil.h (take_gil, drop_gil), Modules/socketmodule.c,
+Modules/selectmodule.c; Beazley, "Understanding the Python GIL", 2010.
+Validated by: tests/shape/test_r9_interpreter_lock.py, tests/timeline/test_interpreter.py
+"""
+
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+from iosim.machine.kernel import Kernel
+from iosim.machine.locks import Condition, Mutex
+from iosim.machine.readiness import DescriptorSet, Epoll
+from iosim.machine.sockets import EAGAIN, Socket
+from iosim.machine.thread import USER, Program, Thread
+
+if TYPE_CHECKING:
+    from iosim.machine.machine import Machine
+
+
+class InterpreterLock:
+    """The lock of one CPython process."""
+
+    def __init__(self, switch_interval_ns: int) -> None:
+        self.switch_interval_ns = switch_interval_ns
+        self.locked = False
+        self.holder: CPythonKernel | None = None
+        self.last_holder: CPythonKernel | None = None
+        self.switch_number = 0
+        self.drop_requested = False
+        self.threads = 0
+        self.mutex = Mutex("interpreter lock's mutex")
+        self.free = Condition("interpreter lock", lock=self)
+        self.switch_mutex = Mutex("interpreter lock's switch mutex")
+        self.switched = Condition("interpreter lock's hand-over", lock=self)
+
+    def take(self, kernel: "CPythonKernel") -> Generator[Any, Any, None]:
+        """Become the holder."""
+        kernel.thread.charge(USER, kernel.costs.cpython_lock_ns, "interpreter lock")
+        if self.threads > 1:
+            yield from self._take_shared(kernel)
+        else:
+            self._hold(kernel)
+        kernel.in_python = True
+        if self.drop_requested:  # asked for since it was taken
+            kernel.thread.core.post(kernel.thread, kernel.hand_over)
+
+    def _hold(self, kernel: "CPythonKernel") -> None:
+        self.locked = True
+        self.holder = kernel
+        if self.last_holder is not kernel:
+            self.last_holder = kernel
+            self.switch_number += 1
+        self.drop_requested = False
+
+    def _take_shared(self, kernel: "CPythonKernel") -> Generator[Any, Any, None]:
+        yield from Kernel.lock(kernel, self.mutex)
+        while self.locked:
+            switch_number = self.switch_number
+            signalled = yield from Kernel.cond_wait(
+                kernel, self.free, self.mutex, self.switch_interval_ns
+            )
+            if not signalled and self.locked and self.switch_number == switch_number:
+                self._request_drop()
+        yield from Kernel.lock(kernel, self.switch_mutex)
+        self._hold(kernel)
+        yield from Kernel.cond_signal(kernel, self.switched)
+        yield from Kernel.unlock(kernel, self.switch_mutex)
+        yield from Kernel.unlock(kernel, self.mutex)
+
+    def _request_drop(self) -> None:
+        self.drop_requested = True
+        holder = self.holder
+        if holder is not None and holder.in_python:
+            thread = holder.thread
+            thread.core.post(thread, holder.hand_over)
+
+    def drop(self, kernel: "CPythonKernel") -> Generator[Any, Any, None]:
+        """Let another thread hold it."""
+        kernel.in_python = False
+        kernel.thread.charge(USER, kernel.costs.cpython_lock_ns, "interpreter lock")
+        if self.threads <= 1:
+            self.locked = False
+            self.holder = None
+            return
+        yield from Kernel.lock(kernel, self.mutex)
+        self.locked = False
+        self.holder = None
+        yield from Kernel.cond_signal(kernel, self.free)
+        yield from Kernel.unlock(kernel, self.mutex)
+        if self.drop_requested:
+            yield from Kernel.lock(kernel, self.switch_mutex)
+            if self.last_holder is kernel:
+                self.drop_requested = False
+                yield from Kernel.cond_wait(kernel, self.switched, self.switch_mutex)
+            yield from Kernel.unlock(kernel, self.switch_mutex)
+
+
+class CPythonKernel(Kernel):
+    """The kernel as a thread of a CPython process sees it."""
+
+    __slots__ = ("in_python", "interpreter")
+
+    def __init__(self, thread: Thread, machine: "Machine", interpreter: InterpreterLock) -> None:
+        super().__init__(thread, machine)
+        self.interpreter = interpreter
+        # Holds the lock and is not about to drop it.
+        self.in_python = False
+
+    def hand_over(self) -> Program:
+        """Drop the lock because another thread has asked for it, and take it again."""
+        lock = self.interpreter
+        if self.in_python and lock.holder is self and lock.drop_requested:
+            yield from lock.drop(self)
+            yield from lock.take(self)
+
+    def _outside(self, call: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        self.thread.charge(USER, self.costs.cpython_call_ns, "call")
+        yield from self.interpreter.drop(self)
+        result = yield from call
+        yield from self.interpreter.take(self)
+        if result is EAGAIN:
+            self.thread.charge(USER, self.costs.cpython_exception_ns, "exception")
+        return result
+
+    def _events(self, call: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        result = yield from self._outside(call)
+        self.thread.charge(USER, len(result) * self.costs.cpython_event_ns, "events")
+        return result
+
+    def lifetime(self, program: Callable[[Kernel], Program]) -> Program:
+        self.interpreter.threads += 1
+        yield from self.interpreter.take(self)
+        yield from program(self)
+        yield from self.interpreter.drop(self)
+        self.interpreter.threads -= 1
+        yield from self._exit()
+
+    def spawn(
+        self, name: str, program: Callable[[Kernel], Program], native: bool = False
+    ) -> Generator[Any, Any, Thread]:
+        if not native:
+            self.thread.charge(USER, self.costs.cpython_thread_start_ns, "Thread.start")
+        return (yield from super().spawn(name, program, native))
+
+    def accept4(self, listener: Socket) -> Generator[Any, Any, Any]:
+        return self._outside(super().accept4(listener))
+
+    def connect(self, device: Any) -> Generator[Any, Any, Socket]:
+        return self._outside(super().connect(device))
+
+    def recvfrom(self, socket: Socket) -> Generator[Any, Any, Any]:
+        return self._outside(super().recvfrom(socket))
+
+    def sendto(self, socket: Socket, message: Any, size_bytes: int) -> Generator[Any, Any, None]:
+        return self._outside(super().sendto(socket, message, size_bytes))
+
+    def close(self, socket: Socket) -> Generator[Any, Any, None]:
+        return self._outside(super().close(socket))
+
+    def eventfd_read(self, eventfd: Socket) -> Generator[Any, Any, None]:
+        return self._outside(super().eventfd_read(eventfd))
+
+    def eventfd_write(self, eventfd: Socket) -> Generator[Any, Any, None]:
+        return self._outside(super().eventfd_write(eventfd))
+
+    def epoll_ctl_add(
+        self, epoll: Epoll, socket: Socket, edge: bool = False
+    ) -> Generator[Any, Any, None]:
+        return self._outside(super().epoll_ctl_add(epoll, socket, edge))
+
+    def epoll_ctl_del(self, epoll: Epoll, socket: Socket) -> Generator[Any, Any, None]:
+        return self._outside(super().epoll_ctl_del(epoll, socket))
+
+    def epoll_wait(
+        self, epoll: Epoll, max_events: int, timeout_ns: int | None = None
+    ) -> Generator[Any, Any, list[Socket]]:
+        return self._events(super().epoll_wait(epoll, max_events, timeout_ns))
+
+    def select(
+        self, descriptors: DescriptorSet, timeout_ns: int | None = None
+    ) -> Generator[Any, Any, list[Socket]]:
+        return self._events(super().select(descriptors, timeout_ns))
+
+    def poll(
+        self, descriptors: DescriptorSet, timeout_ns: int | None = None
+    ) -> Generator[Any, Any, list[Socket]]:
+        return self._events(super().poll(descriptors, timeout_ns))
+
+    def nanosleep(self, ns: int) -> Generator[Any, Any, None]:
+        return self._outside(super().nanosleep(ns))
+
+    def pause(self) -> Generator[Any, Any, None]:
+        return self._outside(super().pause())
+
+    def lock(self, mutex: Mutex) -> Generator[Any, Any, None]:
+        if mutex.state:
+            yield from self._outside(super().lock(mutex))
+        else:
+            yield from super().lock(mutex)
+
+    def cond_wait(
+        self, condition: Condition, mutex: Mutex, timeout_ns: int | None = None
+    ) -> Generator[Any, Any, bool]:
+        return self._outside(super().cond_wait(condition, mutex, timeout_ns))
+
+    def ask_ns(self) -> int:
+        costs = self.costs
+        return (
+            super().ask_ns()
+            + costs.cpython_call_ns
+            + 2 * costs.cpython_lock_ns
+            + costs.cpython_exception_ns
+        )
+
+    @property
+    def coroutine_switch_ns(self) -> int:
+        return self.costs.cpython_coroutine_switch_ns
+
+    @property
+    def queue_operation_ns(self) -> int:
+        return self.costs.cpython_queue_operation_ns
+
+    @property
+    def coroutine_memory_bytes(self) -> int:
+        return self.costs.cpython_coroutine_memory_bytes
+
+    @property
+    def thread_memory_bytes(self) -> int:
+        return self.costs.cpython_thread_memory_bytes

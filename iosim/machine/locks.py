@@ -1,0 +1,169 @@
+"""Mutexes and condition variables, as protocols on futexes.
+
+What it models: glibc's. A mutex is free (0), held (1) or held with waiters (2);
+uncontended it never enters the kernel. A thread that finds it held marks it contended
+and sleeps in FUTEX_WAIT; unlocking a contended one frees it and then wakes a waiter, so
+that another thread may take it in between. A condition variable's waiter that re-locks
+its mutex marks it contended whether it is or not. Each step may be preempted.
+
+A thread about to sleep for a lock follows the chain of owners; if it comes back to
+itself that is a deadlock, and the run ends with the cycle.
+
+Not modelled: adaptive spinning, robust and priority-inheriting mutexes, recursive
+locking, requeueing, reader-writer locks; the grouping of a condition's waiters.
+Source: futex(2); glibc 2.36 nptl/lowlevellock.c, pthread_mutex_lock.c,
+pthread_cond_wait.c.
+Validated by: tests/timeline/test_locks.py
+"""
+
+from collections.abc import Generator
+from typing import Any
+
+from iosim.errors import Deadlock
+from iosim.machine.calls import TIMED_OUT, Calls
+from iosim.machine.thread import RUN, SYSCALL, USER, Thread, WaitQueue
+
+FREE, HELD, CONTENDED = range(3)
+
+
+class Mutex:
+    """A pthread mutex of the default kind."""
+
+    __slots__ = ("name", "owner", "state", "wait_queue")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.state = FREE
+        self.owner: Thread | None = None
+        self.wait_queue = WaitQueue(name, lock=self)
+
+
+class Condition:
+    """A pthread condition variable."""
+
+    __slots__ = ("name", "signals", "wait_queue", "waiters")
+
+    def __init__(self, name: str, lock: Any = None) -> None:
+        self.name = name
+        self.waiters = 0
+        # Sent and not yet taken by a waiter.
+        self.signals = 0
+        self.wait_queue = WaitQueue(name, lock)
+
+
+def find_deadlock(thread: Thread, mutex: Mutex) -> list[tuple[Thread, Mutex]]:
+    """The cycle that closes if `thread` waits for `mutex`: (waiter, lock) pairs, or none."""
+    cycle = [(thread, mutex)]
+    owner = mutex.owner
+    while owner is not None and owner is not thread:
+        wanted = owner.waits_on.lock if owner.waits_on is not None else None
+        if not isinstance(wanted, Mutex) or len(cycle) > 1_000:
+            return []
+        cycle.append((owner, wanted))
+        owner = wanted.owner
+    return cycle if owner is thread else []
+
+
+class LockCalls(Calls):
+    """pthread_mutex_* and pthread_cond_*."""
+
+    __slots__ = ()
+
+    def lock(self, mutex: Mutex) -> Generator[Any, Any, None]:
+        """Take the mutex; sleep while another thread holds it. Raises Deadlock."""
+        thread = self.thread
+        thread.charge(USER, self.costs.lock_ns, "lock")
+        if thread.debt_ns and not self.undisturbed():
+            yield RUN
+        if mutex.state == FREE:
+            mutex.state = HELD
+            mutex.owner = thread
+        else:
+            yield from self._lock_contended(mutex)
+
+    def _lock_contended(self, mutex: Mutex) -> Generator[Any, Any, None]:
+        thread = self.thread
+        while True:
+            was, mutex.state = mutex.state, CONTENDED
+            if was == FREE:
+                mutex.owner = thread
+                return
+            self._enter_futex()
+            if thread.debt_ns:
+                yield RUN
+            if mutex.state == CONTENDED:
+                cycle = find_deadlock(thread, mutex)
+                if cycle:
+                    raise Deadlock(
+                        self.machine.model,
+                        self.env._now,
+                        tuple((waiter.name, lock.name) for waiter, lock in cycle),
+                    )
+                yield mutex.wait_queue
+
+    def _enter_futex(self) -> None:
+        self.syscalls["futex"] += 1
+        self.thread.charge(SYSCALL, self.costs.syscall_ns + self.costs.futex_ns, "futex")
+
+    def unlock(self, mutex: Mutex) -> Generator[Any, Any, None]:
+        """Free the mutex and wake a thread that waits for it."""
+        thread = self.thread
+        thread.charge(USER, self.costs.lock_ns, "unlock")
+        if thread.debt_ns and not self.undisturbed():
+            yield RUN
+        was, mutex.state = mutex.state, FREE
+        mutex.owner = None
+        if was == CONTENDED:
+            yield from self._futex_wake(mutex.wait_queue)
+
+    def _futex_wake(self, wait_queue: WaitQueue) -> Generator[Any, Any, None]:
+        thread = self.thread
+        self._enter_futex()
+        if thread.debt_ns and not self.undisturbed():
+            yield RUN
+        if wait_queue.sleepers:
+            if thread.debt_ns:
+                yield RUN
+            self.wake(wait_queue, "futex")
+            yield from self.return_to_user()
+
+    def cond_wait(
+        self, condition: Condition, mutex: Mutex, timeout_ns: int | None = None
+    ) -> Generator[Any, Any, bool]:
+        """Give up `mutex`, sleep until signalled, take it again; False if time was up."""
+        thread = self.thread
+        condition.waiters += 1
+        yield from self.unlock(mutex)
+        signalled = True
+        while True:
+            if thread.debt_ns and not self.undisturbed():
+                yield RUN
+            if condition.signals:
+                condition.signals -= 1
+                break
+            self._enter_futex()
+            if thread.debt_ns:
+                yield RUN
+            if condition.signals:
+                continue
+            value = yield from self.sleep_on(condition.wait_queue, timeout_ns)
+            if value is TIMED_OUT and not condition.signals:
+                signalled = False
+                break
+        condition.waiters -= 1
+        # glibc re-locks as if there were other waiters.
+        thread.charge(USER, self.costs.lock_ns, "lock")
+        if thread.debt_ns and not self.undisturbed():
+            yield RUN
+        yield from self._lock_contended(mutex)
+        return signalled
+
+    def cond_signal(self, condition: Condition) -> Generator[Any, Any, None]:
+        """Wake one thread that waits on the condition, if there is one."""
+        thread = self.thread
+        thread.charge(USER, self.costs.lock_ns, "signal")
+        if thread.debt_ns and not self.undisturbed():
+            yield RUN
+        if condition.waiters > condition.signals:
+            condition.signals += 1
+            yield from self._futex_wake(condition.wait_queue)

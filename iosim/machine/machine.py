@@ -1,0 +1,229 @@
+"""The machine: cores, threads, and who wakes whom where.
+
+What it models: creation of threads, wake-up placement (the previous core if idle, else
+another idle one, else the previous one), and pulling a waiting thread when a core would
+fall idle. Counts what happens to the machine as a whole.
+
+Scope: identical cores that share the last cache level.
+Not modelled: periodic load balancing, wake affinity to the waker's core, NUMA.
+Source: Linux 6.18 kernel/sched/fair.c, select_idle_sibling and sched_balance_newidle.
+Validated by: tests/timeline/test_machine.py, tests/theory
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any
+
+from simpy.core import Environment
+
+from iosim.errors import DescriptorLimit
+from iosim.machine.agenda import Agenda
+from iosim.machine.core import Core
+from iosim.machine.thread import ASLEEP, INTERRUPTED, RUNNABLE, Program, Thread, WaitQueue
+
+if TYPE_CHECKING:
+    from iosim.machine.costs import Costs
+    from iosim.machine.kernel import Kernel
+    from iosim.machine.sockets import Socket
+    from iosim.machine.trace import Trace
+    from iosim.schedulers import RunQueue
+
+FIRST_DESCRIPTOR = 3
+"""0, 1 and 2 are standard input, output and error."""
+
+
+class Memory:
+    """Bytes in use by what they are used for, and the most that was in use at once."""
+
+    def __init__(self) -> None:
+        self.in_use: Counter[str] = Counter()
+        self._total = 0
+        self.peak_bytes = 0
+        self.peak: dict[str, int] = {}
+
+    def take(self, what: str, size_bytes: int) -> None:
+        """Use `size_bytes` more."""
+        self.in_use[what] += size_bytes
+        self._total += size_bytes
+        if self._total > self.peak_bytes:
+            self.peak_bytes = self._total
+            self.peak[what] = max(self.in_use[what], self.peak.get(what, 0))
+
+    def give_back(self, what: str, size_bytes: int) -> None:
+        """Use `size_bytes` less."""
+        self.in_use[what] -= size_bytes
+        self._total -= size_bytes
+
+
+class Machine:
+    """Cores and threads on one SimPy environment."""
+
+    def __init__(
+        self,
+        env: Environment,
+        cores: int,
+        run_queue: Callable[[], "RunQueue"],
+        costs: "Costs",
+        kernel: Callable[[Thread, "Machine", bool], "Kernel"],
+        model: str = "",
+        descriptor_limit: int = 20_000,
+        working_set_bytes: int = 0,
+        trace: "Trace | None" = None,
+    ) -> None:
+        self.env = env
+        self.costs = costs
+        self.model = model
+        self.trace = trace
+        self._kernel = kernel
+        self._working_set_bytes = costs.thread_working_set_bytes + working_set_bytes
+        self.threads: list[Thread] = []
+        self.cores = [Core(self, number, run_queue()) for number in range(cores)]
+        # Counted since the start.
+        self.syscalls: Counter[str] = Counter()
+        self.voluntary = 0
+        self.involuntary = 0
+        self.migrations = 0
+        self.wakeups = 0
+        self.coroutine_switches = 0
+        self.waits = 0
+        self.wait_events = 0
+        self.wasted_polls = 0
+        self.own_work_ns = 0
+        self.ended_threads = 0
+        self.memory = Memory()
+        # One-shot timers that call back.
+        self.timers = Agenda(env, lambda expired: expired())
+        self.descriptor_limit = descriptor_limit
+        self._next_descriptor = FIRST_DESCRIPTOR
+        self._free_descriptors: list[int] = []
+
+    # ----------------------------------------------------------------------- threads
+
+    def spawn(
+        self, name: str, program: Callable[["Kernel"], Program], native: bool = False
+    ) -> Thread:
+        """Start a thread that runs `program(kernel)`. Plain call; costs are the caller's.
+
+        `native`: it runs outside the runtime's interpreter, if there is one.
+        """
+        number = len(self.threads) + self.ended_threads
+        thread = Thread(number, name, self._working_set_bytes)
+        thread.kernel = kernel = self._kernel(thread, self, native)
+        thread.generator = kernel.lifetime(program)
+        thread.core = core = self._emptiest()
+        thread.entity = core.run_queue.entity()
+        thread.since_ns = thread.woken_ns = self.env._now
+        self.threads.append(thread)
+        self.memory.take("threads", kernel.thread_memory_bytes)
+        if self.trace is not None:
+            self.trace.spawned(thread, self.env._now)
+        core.accept(thread)
+        return thread
+
+    def _emptiest(self) -> Core:
+        return min(
+            self.cores,
+            key=lambda core: (not core.is_idle, core.run_queue.waiting, core.number),
+        )
+
+    def ended(self, thread: Thread) -> None:
+        """Forget an ended thread."""
+        self.threads.remove(thread)
+        self.memory.give_back("threads", thread.kernel.thread_memory_bytes)
+        self.ended_threads += 1
+
+    # ----------------------------------------------------------------------- waking
+
+    def arrive(self, socket: "Socket", message: Any) -> None:
+        """`message` is in the socket now: wake who sleeps there, tell who watches it."""
+        socket.received.append(message)
+        if socket.wait_queue.sleepers:
+            self.wake_one(socket.wait_queue)
+        for watcher in socket.watchers:
+            watcher.on_readable(socket)
+
+    def wake_one(self, wait_queue: WaitQueue, value: Any = None) -> Thread | None:
+        """Wake the thread that has slept longest on `wait_queue`, if any; return it."""
+        if not wait_queue.sleepers:
+            return None
+        thread = wait_queue.sleepers.popleft()
+        self._wake(thread, value)
+        return thread
+
+    def wake_from(self, wait_queue: WaitQueue, thread: Thread, value: Any = None) -> None:
+        """Wake `thread`, which sleeps on `wait_queue`, out of its turn."""
+        wait_queue.sleepers.remove(thread)
+        self._wake(thread, value)
+
+    def _wake(self, thread: Thread, value: Any) -> None:
+        now = self.env._now
+        self.wakeups += 1
+        slept_on = thread.waits_on
+        assert slept_on is not None
+        if slept_on.lock is not None:
+            run_queue_ns, wake_up_ns, lock_ns = thread.off_core
+            thread.off_core = (run_queue_ns, wake_up_ns, lock_ns + now - thread.since_ns)
+        thread.waits_on = None
+        thread.value = value
+        thread.state = RUNNABLE
+        thread.since_ns = thread.woken_ns = now
+        if self.trace is not None:
+            self.trace.woke(thread, now)
+        self.place(thread).accept(thread)
+
+    def place(self, thread: Thread) -> Core:
+        """The core on which a woken thread will be queued."""
+        previous = thread.core
+        if len(self.cores) == 1 or previous.is_idle or previous.run_queue.holds(thread):
+            return previous
+        for core in self.cores:
+            if core.is_idle:
+                return core
+        return previous
+
+    def pull(self, idle: Core) -> Thread | None:
+        """A waiting thread from the longest run queue, for a core that would fall idle."""
+        if len(self.cores) == 1:
+            return None
+        busiest = max(self.cores, key=lambda core: core.run_queue.waiting)
+        if not busiest.run_queue.waiting:
+            return None
+        thread = busiest.run_queue.steal()
+        idle.run_queue.adopt(thread)
+        return thread
+
+    def interrupt_thread(self, thread: Thread, program: Callable[[], Program]) -> None:
+        """Run `program` on top of what the thread runs, at its next return to user mode.
+
+        A thread asleep in anything but a lock is woken, and its call ends early.
+        """
+        thread.core.post(thread, program)
+        if thread.state is ASLEEP and thread.waits_on is not None and thread.waits_on.lock is None:
+            self.wake_from(thread.waits_on, thread, INTERRUPTED)
+
+    # ------------------------------------------------------------------- descriptors
+
+    def open_descriptor(self, socket: "Socket") -> None:
+        """Give `socket` the lowest free descriptor, as open(2) does."""
+        self.memory.take("sockets", self.costs.socket_memory_bytes)
+        if self._free_descriptors:
+            socket.descriptor = heappop(self._free_descriptors)
+            return
+        if self._next_descriptor >= self.descriptor_limit:
+            raise DescriptorLimit(
+                self.model, self.env._now, "open", self._next_descriptor, self.descriptor_limit
+            )
+        socket.descriptor = self._next_descriptor
+        self._next_descriptor += 1
+
+    def close_descriptor(self, socket: "Socket") -> None:
+        """Free the descriptor of `socket`."""
+        self.memory.give_back("sockets", self.costs.socket_memory_bytes)
+        heappush(self._free_descriptors, socket.descriptor)
+        socket.descriptor = -1
+
+    @property
+    def open_descriptors(self) -> int:
+        """How many descriptors are open."""
+        return self._next_descriptor - FIRST_DESCRIPTOR - len(self._free_descriptors)

@@ -1,0 +1,360 @@
+"""Readiness: select, poll and epoll, and asking every socket again and again.
+
+What it models:
+
+- `select` and `poll` look at every descriptor on each call. A call that may block also
+  joins each descriptor's wait queue on the way, up to the first ready one; woken, it
+  looks at all of them again. select(2) cannot name descriptors from FD_SETSIZE up.
+- `epoll` is told once what to watch. Arrival puts the item on the ready list by a
+  callback; `epoll_wait` looks at that list alone. Level-triggered, a reported item goes
+  back on the list and is found empty or not by the next call; edge-triggered, it comes
+  back only when more arrives.
+- A `Ring` is what a program polls in user space: it asks socket after socket. The
+  simulator leaps over fruitless asks, and still charges and counts each.
+
+A scan's answer is what was true at its end.
+
+Not modelled: EPOLLONESHOT, EPOLLOUT, POLLPRI, nested epoll, several waiters per epoll.
+Source: select(2), poll(2), epoll(7); Linux 6.18 fs/select.c, fs/eventpoll.c; Gammo et al.,
+"Comparing and Evaluating epoll, select, and poll", OLS 2004.
+Validated by: tests/timeline/test_readiness.py, tests/shape/test_r1_descriptors.py
+"""
+
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Generator
+from typing import Any, Final
+
+from iosim.errors import DescriptorLimit
+from iosim.machine.calls import TIMED_OUT, Calls
+from iosim.machine.sockets import Socket
+from iosim.machine.thread import INTERRUPTED, RUN, SPIN, SYSCALL, USER, Thread, WaitQueue
+
+FD_SETSIZE: Final = 1024
+"""select(2) can watch descriptors below this one."""
+
+FOREVER_NS: Final = 10**15
+"""How long an unlimited poll may go on: longer than any run."""
+
+
+class Item:
+    """One socket in an epoll's interest list."""
+
+    __slots__ = ("edge", "epoll", "listed", "socket")
+
+    def __init__(self, epoll: "Epoll", socket: Socket, edge: bool) -> None:
+        self.epoll = epoll
+        self.socket = socket
+        self.edge = edge
+        self.listed = False
+
+    def on_readable(self, socket: Socket) -> None:
+        if not self.listed:
+            self.listed = True
+            epoll = self.epoll
+            epoll.ready.append(self)
+            if epoll.wait_queue.sleepers:
+                epoll.machine.wake_one(epoll.wait_queue)
+
+
+class Epoll:
+    """An epoll instance: interest list, ready list, and who waits."""
+
+    __slots__ = ("interest", "machine", "ready", "wait_queue")
+
+    def __init__(self, machine: Any) -> None:
+        self.machine = machine
+        self.interest: dict[Socket, Item] = {}
+        self.ready: deque[Item] = deque()
+        self.wait_queue = WaitQueue("epoll_wait")
+
+
+class DescriptorSet:
+    """What a program passes to select or poll: an array of descriptors."""
+
+    def __init__(self, machine: Any) -> None:
+        self.machine = machine
+        self.wait_queue = WaitQueue("poll")
+        self.sockets: dict[int, Socket] = {}
+        self._descriptors: list[int] = []
+        # Those that became readable since they were last found empty.
+        self._candidates: set[Socket] = set()
+
+    def __len__(self) -> int:
+        return len(self._descriptors)
+
+    @property
+    def highest(self) -> int:
+        """The highest descriptor in the set."""
+        return self._descriptors[-1]
+
+    def add(self, socket: Socket) -> None:
+        """Watch `socket`."""
+        insort(self._descriptors, socket.descriptor)
+        self.sockets[socket.descriptor] = socket
+        socket.watchers.append(self)
+        self.machine.memory.take("poll entries", self.machine.costs.poll_entry_memory_bytes)
+        if socket.received:
+            self._candidates.add(socket)
+
+    def discard(self, socket: Socket) -> None:
+        """Watch `socket` no longer."""
+        del self._descriptors[bisect_left(self._descriptors, socket.descriptor)]
+        del self.sockets[socket.descriptor]
+        socket.watchers.remove(self)
+        self._candidates.discard(socket)
+
+    def on_readable(self, socket: Socket) -> None:
+        self._candidates.add(socket)
+        if self.wait_queue.sleepers:
+            self.machine.wake_one(self.wait_queue)
+
+    def readable(self) -> list[Socket]:
+        """The readable sockets, in the order of their descriptors."""
+        candidates = self._candidates
+        if not candidates:
+            return []
+        stale = [socket for socket in candidates if not socket.received]
+        candidates.difference_update(stale)
+        return sorted(candidates, key=lambda socket: socket.descriptor)
+
+    def before(self, socket: Socket) -> int:
+        """How many descriptors a scan passes before it comes to `socket`."""
+        return bisect_left(self._descriptors, socket.descriptor)
+
+
+class Ring:
+    """Sockets that a program asks one after the other, round and round."""
+
+    def __init__(self, machine: Any) -> None:
+        self.machine = machine
+        self.sockets: list[Socket] = []
+        self._index: dict[Socket, int] = {}
+        self.position = 0
+        self._readable: set[Socket] = set()
+        # While a thread asks around: it, the asks it will make, and one ask's cost.
+        self._asking: Thread | None = None
+        self.asks = 0
+        self._ask_ns = 0
+
+    def add(self, socket: Socket) -> None:
+        """Ask `socket` too, last in the round."""
+        self._index[socket] = len(self.sockets)
+        self.sockets.append(socket)
+        socket.watchers.append(self)
+        if socket.received:
+            self._readable.add(socket)
+
+    def discard(self, socket: Socket) -> None:
+        """Ask `socket` no longer."""
+        index = self._index[socket]
+        del self.sockets[index]
+        self._index = {other: i for i, other in enumerate(self.sockets)}
+        if index < self.position:
+            self.position -= 1
+        socket.watchers.remove(self)
+        self._readable.discard(socket)
+
+    def fruitless(self) -> int | None:
+        """Asks in vain before one that will be answered; None: no socket is readable."""
+        readable = self._readable
+        readable.difference_update([s for s in readable if not s.received])
+        if not readable:
+            return None
+        count, position = len(self.sockets), self.position
+        return min((self._index[socket] - position) % count for socket in readable)
+
+    def begin(self, thread: Thread, asks: int, ask_ns: int) -> None:
+        """`thread` sets out to ask `asks` times in vain."""
+        self._asking, self.asks, self._ask_ns = thread, asks, ask_ns
+
+    def end(self) -> None:
+        """It has asked them."""
+        self._asking = None
+        self.position = (self.position + self.asks) % len(self.sockets)
+
+    def on_readable(self, socket: Socket) -> None:
+        self._readable.add(socket)
+        thread = self._asking
+        if thread is None:
+            return
+        left_ns = min(thread.core.remaining_ns(thread), thread.segments[-1][1])
+        begun = self.asks - left_ns // self._ask_ns
+        count = len(self.sockets)
+        asks = (self._index[socket] - self.position) % count
+        if asks < begun:  # passed already in this round, or in many rounds
+            asks += -(-(begun - asks) // count) * count
+        if asks < self.asks:
+            thread.core.trim(thread, (self.asks - asks) * self._ask_ns)
+            self.asks = asks
+
+
+class ReadinessCalls(Calls):
+    """select, poll, the epoll family, and polling in user space."""
+
+    __slots__ = ()
+
+    # ------------------------------------------------------------------------- epoll
+
+    def epoll_create1(self) -> Generator[Any, Any, Epoll]:
+        """A new epoll instance."""
+        self.syscalls["epoll_create1"] += 1
+        costs = self.costs
+        self.thread.charge(SYSCALL, costs.syscall_ns + costs.epoll_create1_ns, "epoll_create1")
+        return Epoll(self.machine)
+        yield
+
+    def epoll_ctl_add(
+        self, epoll: Epoll, socket: Socket, edge: bool = False
+    ) -> Generator[Any, Any, None]:
+        """Watch `socket`, level-triggered or edge-triggered."""
+        self.syscalls["epoll_ctl"] += 1
+        costs, thread = self.costs, self.thread
+        thread.charge(SYSCALL, costs.syscall_ns + costs.epoll_ctl_add_ns, "epoll_ctl")
+        if thread.debt_ns and not self.undisturbed():
+            yield RUN
+        item = epoll.interest[socket] = Item(epoll, socket, edge)
+        socket.watchers.append(item)
+        self.machine.memory.take("epoll items", costs.epoll_item_memory_bytes)
+        if socket.received:
+            item.on_readable(socket)
+
+    def epoll_ctl_del(self, epoll: Epoll, socket: Socket) -> Generator[Any, Any, None]:
+        """Watch `socket` no longer."""
+        self.syscalls["epoll_ctl"] += 1
+        costs = self.costs
+        self.thread.charge(SYSCALL, costs.syscall_ns + costs.epoll_ctl_del_ns, "epoll_ctl")
+        item = epoll.interest.pop(socket)
+        socket.watchers.remove(item)
+        if item.listed:
+            epoll.ready.remove(item)
+        return
+        yield
+
+    def epoll_wait(
+        self, epoll: Epoll, max_events: int, timeout_ns: int | None = None
+    ) -> Generator[Any, Any, list[Socket]]:
+        """Sockets that are readable; sleep until there is one, or `timeout_ns` are over."""
+        thread, costs, machine = self.thread, self.costs, self.machine
+        self.syscalls["epoll_wait"] += 1
+        thread.charge(SYSCALL, costs.syscall_ns + costs.epoll_wait_ns, "epoll_wait")
+        ready = epoll.ready
+        if thread.debt_ns and not (ready and self.undisturbed()):
+            yield RUN
+        events: list[Socket] = []
+        while True:
+            if ready:
+                before = len(ready)
+                again = []
+                while ready and len(events) < max_events:
+                    item = ready.popleft()
+                    if item.socket.received:
+                        events.append(item.socket)
+                        if item.edge:
+                            item.listed = False
+                        else:
+                            again.append(item)
+                    else:
+                        item.listed = False
+                looked_at = before - len(ready)
+                ready.extend(again)
+                thread.charge(SYSCALL, looked_at * costs.epoll_wait_per_event_ns, "epoll_wait")
+                if events:
+                    break
+            if timeout_ns == 0:
+                break
+            if thread.debt_ns:
+                yield RUN
+                if ready:
+                    continue
+            value = yield from self.sleep_on(epoll.wait_queue, timeout_ns)
+            if value is INTERRUPTED or (value is TIMED_OUT and not ready):
+                break
+        machine.waits += 1
+        machine.wait_events += len(events)
+        return events
+
+    # ------------------------------------------------------------------ select and poll
+
+    def select(
+        self, descriptors: DescriptorSet, timeout_ns: int | None = None
+    ) -> Generator[Any, Any, list[Socket]]:
+        """As `poll`, for descriptors below FD_SETSIZE; raises DescriptorLimit."""
+        if descriptors.highest >= FD_SETSIZE:
+            raise DescriptorLimit(
+                self.machine.model, self.env._now, "select", descriptors.highest, FD_SETSIZE
+            )
+        return (yield from self._scan_and_wait("select", descriptors, timeout_ns))
+
+    def poll(
+        self, descriptors: DescriptorSet, timeout_ns: int | None = None
+    ) -> Generator[Any, Any, list[Socket]]:
+        """Readable sockets by descriptor; sleep until there is one or the time is over."""
+        return (yield from self._scan_and_wait("poll", descriptors, timeout_ns))
+
+    def _scan_and_wait(
+        self, name: str, descriptors: DescriptorSet, timeout_ns: int | None
+    ) -> Generator[Any, Any, list[Socket]]:
+        thread, costs, machine = self.thread, self.costs, self.machine
+        self.syscalls[name] += 1
+        count = len(descriptors)
+        scan_ns = costs.descriptor_scan(count)
+        readable = descriptors.readable()
+        joined = 0
+        if timeout_ns != 0:
+            joined = descriptors.before(readable[0]) if readable else count
+        thread.charge(
+            SYSCALL,
+            costs.syscall_ns + costs.poll_ns + scan_ns + joined * costs.poll_register_ns,
+            name,
+        )
+        if thread.debt_ns and not (readable and self.undisturbed()):
+            yield RUN
+        readable = descriptors.readable()
+        while not readable and timeout_ns != 0:
+            value = yield from self.sleep_on(descriptors.wait_queue, timeout_ns)
+            thread.charge(SYSCALL, scan_ns, name)
+            if thread.debt_ns:
+                yield RUN
+            readable = descriptors.readable()
+            if value is TIMED_OUT or value is INTERRUPTED:
+                break
+        thread.charge(USER, count * costs.poll_answer_ns, "scan the answer")
+        machine.waits += 1
+        machine.wait_events += len(readable)
+        return readable
+
+    # ------------------------------------------------------------- polling in user space
+
+    def ask_each(self, ring: Ring, rounds: int | None) -> Generator[Any, Any, Socket | None]:
+        """Ask each socket in turn until one would not answer EAGAIN; return it.
+
+        None after so many `rounds` in vain. Stands for
+        `while recvfrom(next(sockets)) is EAGAIN: pass`.
+        """
+        thread = self.thread
+        ask_ns = max(1, self.ask_ns())  # even where costs are zero, time must pass
+        if thread.debt_ns and not self.undisturbed():
+            yield RUN
+        count = len(ring.sockets)
+        limit = rounds * count if rounds is not None else FOREVER_NS // ask_ns
+        in_vain = ring.fruitless()
+        asks = limit if in_vain is None else min(in_vain, limit)
+        if asks:
+            if thread.debt_ns:
+                yield RUN
+            ring.begin(thread, asks, ask_ns)
+            thread.charge(SPIN, asks * ask_ns, "EAGAIN")
+            yield RUN
+            ring.end()
+            self.syscalls["recvfrom"] += ring.asks
+            self.machine.wasted_polls += ring.asks
+        socket = ring.sockets[ring.position]
+        if not socket.received:
+            return None
+        ring.position = (ring.position + 1) % count
+        return socket
+
+    def ask_ns(self) -> int:
+        """What one ask in vain costs."""
+        return self.costs.syscall_ns + self.costs.recvfrom_eagain_ns

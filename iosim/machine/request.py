@@ -1,0 +1,162 @@
+"""A request on its way through client, network, server and devices, and where its time goes.
+
+What it models: each instant between the intended send time and the answer's arrival
+belongs to exactly one part of the response time:
+
+- network: from the intended send time to the server's socket, and the answer's way back;
+- queue: ready, while the thread that will serve it is busy with others;
+- wake_up: the serving thread is being woken: idle exit, context switch, refill;
+- run_queue: the serving thread is runnable and waits for a core;
+- cpu: the thread works on it (syscalls and interrupts included);
+- lock: the serving thread sleeps for a lock;
+- device: a device call, or a `sleep` step, is under way.
+
+Scope: the parts add up to the response time exactly.
+Not modelled: which of several threads delayed a request.
+Validated by: tests/timeline/test_request_parts.py, tests/conformance
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from iosim.machine.thread import Thread
+    from iosim.machine.trace import Trace
+
+PARTS: Final = ("network", "queue", "wake_up", "run_queue", "cpu", "lock", "device")
+
+WAITING: Final = 0
+ANSWERED: Final = 1
+REFUSED: Final = 2
+TIMED_OUT: Final = 3
+
+
+class Request:
+    """One request. Times are ns of the simulated clock; sizes bytes."""
+
+    __slots__ = (
+        "amounts",
+        "begun_ns",
+        "bytes",
+        "client",
+        "connection",
+        "cpu_ns",
+        "device",
+        "device_ns",
+        "intended_ns",
+        "lock_ns",
+        "network_ns",
+        "next_step",
+        "number",
+        "off_core",
+        "queue_ns",
+        "ready_ns",
+        "reply_bytes",
+        "run_queue_ns",
+        "state",
+        "thread",
+        "wake_up_ns",
+    )
+
+    client: Any
+    """Who has sent it."""
+    connection: Any
+    """The server's socket on which it came."""
+    device: Any
+    """The device whose answer it waits for."""
+    thread: "Thread"
+    """Who works, or has worked last, on it."""
+
+    def __init__(
+        self,
+        number: int,
+        intended_ns: int,
+        amounts: tuple[int, ...],
+        bytes_: int,
+        reply_bytes: int,
+    ) -> None:
+        self.number = number
+        self.intended_ns = intended_ns
+        # One number per step of the handler: ns to compute, to sleep, of the device.
+        self.amounts = amounts
+        self.bytes = bytes_
+        self.reply_bytes = reply_bytes
+        self.state = WAITING
+        self.network_ns = self.queue_ns = self.wake_up_ns = self.run_queue_ns = 0
+        self.cpu_ns = self.lock_ns = self.device_ns = 0
+        # The server's note of how far the handler has come.
+        self.next_step = 0
+
+    def delivered(self, now: int) -> None:
+        """It has reached the server's socket."""
+        self.network_ns = now - self.intended_ns
+        self.ready_ns = now
+
+    def begin(self, thread: "Thread", now: int) -> None:
+        """`thread` starts, or goes on, to work on it: account for the wait until now."""
+        wait_ns = now - self.ready_ns
+        if thread.woken_ns >= self.ready_ns and wait_ns:
+            # It was asleep when the request became ready, and woken no earlier.
+            part_ns = thread.last_wake_up_ns
+            if part_ns > wait_ns:
+                part_ns = wait_ns
+            self.wake_up_ns += part_ns
+            wait_ns -= part_ns
+            part_ns = thread.last_run_queue_ns
+            if part_ns > wait_ns:
+                part_ns = wait_ns
+            self.run_queue_ns += part_ns
+            wait_ns -= part_ns
+        self.queue_ns += wait_ns
+        self.begun_ns = now
+        self.thread = thread
+        self.off_core = thread.off_core
+
+    def pause(self, now: int) -> None:
+        """Its thread stops working on it (a call, a hand-over, the answer sent)."""
+        worked_ns = now - self.begun_ns
+        then, off_core = self.off_core, self.thread.off_core
+        if then is not off_core:  # its thread has been off the core meanwhile
+            run_queue_ns = off_core[0] - then[0]
+            wake_up_ns = off_core[1] - then[1]
+            lock_ns = off_core[2] - then[2]
+            self.run_queue_ns += run_queue_ns
+            self.wake_up_ns += wake_up_ns
+            self.lock_ns += lock_ns
+            worked_ns -= run_queue_ns + wake_up_ns + lock_ns
+        self.cpu_ns += worked_ns
+        self.ready_ns = now
+
+    def device_done(self, now: int) -> None:
+        """What it waited for outside the machine is there."""
+        self.device_ns += now - self.ready_ns
+        self.ready_ns = now
+
+
+def request_type(trace: "Trace | None") -> Callable[[int, int, tuple[int, ...], int, int], Request]:
+    """What makes requests: plain ones, or, where there is a trace, ones that tell it."""
+    if trace is None:
+        return Request
+
+    class Watched(Request):
+        """A request whose way a trace follows."""
+
+        __slots__ = ()
+
+        def delivered(self, now: int) -> None:
+            super().delivered(now)
+            trace.delivered(self, now)
+
+        def begin(self, thread: "Thread", now: int) -> None:
+            super().begin(thread, now)
+            trace.begun(self, thread, now)
+
+        def pause(self, now: int) -> None:
+            super().pause(now)
+            trace.paused(self, now)
+
+        def device_done(self, now: int) -> None:
+            super().device_done(now)
+            trace.resumable(self, now)
+
+    return Watched

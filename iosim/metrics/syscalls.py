@@ -1,0 +1,21 @@
+"""Syscalls, by name, and how well waiting for readiness worked."""
+
+from iosim.metrics import Metric, Values, per
+from iosim.record import Record
+
+NAMES = {
+    "syscalls_per_request": Metric("1/request", "All syscalls per answered request."),
+    "events_per_wait": Metric("1", "Descriptors reported by a select, poll or epoll_wait."),
+    "wasted_polls_per_request": Metric(
+        "1/request", "Reads that answered EAGAIN, per answered request."
+    ),
+}
+PATTERNS = {"syscalls_*_per_request": Metric("1/request", "This syscall per answered request.")}
+
+
+def measure(record: Record) -> Values:
+    yield "syscalls_per_request", per(sum(record.syscalls.values()), record.answered)
+    yield "events_per_wait", per(record.wait_events, record.waits)
+    yield "wasted_polls_per_request", per(record.wasted_polls, record.answered)
+    for name, count in record.syscalls.items():
+        yield f"syscalls_{name}_per_request", per(count, record.answered)

@@ -1,0 +1,339 @@
+"""A scenario: what to simulate, as one validated, frozen object.
+
+    machine     cores, scheduler, network, runtime, profile
+    server      the handler's steps, own work, working set
+    devices     what the handler calls, by name
+    workload    who asks for what, when
+    models      the I/O models to compare
+    run         duration, replications, warm-up, seed
+    slo         what the result is held against
+
+Scope: everything that a run depends on but the costs, which are the profile's.
+Raises ScenarioError with every mistake of a file at once.
+Validated by: tests/unit/test_scenario.py
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from iosim.choice import Chosen, Many, OneOf, Options, problems_from
+from iosim.distributions import Distribution
+from iosim.errors import Mismatch, Problem, ScenarioError, did_you_mean, shown
+from iosim.plugins import kinds
+from iosim.slo import Slo, parse_slo
+from iosim.units import Count, PositiveCount, PositiveDuration, Size
+from iosim.yaml_source import Source, load_bytes
+
+MOST_CORES = 256
+MOST_CONNECTIONS = 1_000_000
+MOST_REQUESTS = 100_000_000
+"""Limits that keep a slip of the keyboard from running for days; `--force` lifts them."""
+
+
+def _options(folder: str, **having: str) -> Mapping[str, type[BaseModel]]:
+    """Options classes of a folder's kinds, of those whose attributes are as given."""
+
+    def fits(module: ModuleType) -> bool:
+        return all(getattr(module, key, None) == value for key, value in having.items())
+
+    return {name: module.Options for name, module in kinds(folder).items() if fits(module)}
+
+
+class Machine(Options):
+    """The server's machine."""
+
+    cores: PositiveCount = Field(default=1, description="Cores that the server may use.")
+    scheduler: Annotated[Chosen[Any], OneOf("scheduler", lambda: _options("schedulers"))] = Field(
+        default="eevdf", validate_default=True, description="The CPU scheduler."
+    )
+    network: Annotated[
+        Chosen[Any], OneOf("network", lambda: _options("devices", ROLE="network"))
+    ] = Field(
+        default="loopback", validate_default=True, description="How messages reach the server."
+    )
+    runtime: Literal["native", "cpython"] = Field(
+        default="native", description="`cpython`: threads share an interpreter lock."
+    )
+    profile: str = Field(
+        default="reference", description="What everything costs: a shipped profile, or a file."
+    )
+    descriptors: PositiveCount = Field(
+        default=20_000, description="How many the server may have open (RLIMIT_NOFILE)."
+    )
+
+
+class CpuStep(Options):
+    """Burn CPU time."""
+
+    cpu: Distribution = Field(description="How much.")
+
+
+class CallStep(Options):
+    """Send a query to a device and wait for its answer."""
+
+    call: str = Field(description="The device's name.")
+
+
+class SleepStep(Options):
+    """Let time pass."""
+
+    sleep: Distribution = Field(description="How long.")
+
+
+STEPS: Mapping[str, type[Options]] = {"cpu": CpuStep, "call": CallStep, "sleep": SleepStep}
+
+
+class OwnWork(Options):
+    """CPU work that the server would like to do while it waits."""
+
+    chunk: PositiveDuration = Field(description="How long before it looks around again.")
+
+
+class Server(Options):
+    """What the server does with a request, and besides."""
+
+    handler: Many[CpuStep | CallStep | SleepStep] = Field(
+        default=(), description="The steps of a request: cpu, call, sleep."
+    )
+    own_work: OwnWork | None = Field(
+        default=None, description="CPU work the server would like to do meanwhile."
+    )
+    working_set: Size = Field(
+        default="0B",
+        validate_default=True,
+        description="What a thread touches each time it runs, on top of the profile's.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _steps(cls, data: Any) -> Any:
+        """Tell a misspelt step before pydantic tries it as each kind of step."""
+        steps = data.get("handler") if isinstance(data, Mapping) else None
+        for step in steps if isinstance(steps, list) else ():
+            if not (isinstance(step, Mapping) and len(step) == 1 and next(iter(step)) in STEPS):
+                word = next(iter(step), "") if isinstance(step, Mapping) else step
+                raise Mismatch(
+                    "a list of steps, each one of 'cpu: 20us', 'call: DEVICE', 'sleep: 1ms'",
+                    shown(word),
+                    did_you_mean(word, STEPS),
+                )
+        return data
+
+
+class Run(Options):
+    """How long to simulate, how often, and from which seed."""
+
+    duration: PositiveDuration = Field(
+        default="1s", validate_default=True, description="Simulated time under load."
+    )
+    replications: PositiveCount = Field(
+        default=5, description="Independent repetitions, for the confidence intervals."
+    )
+    warm_up: PositiveDuration | Literal["auto", "none"] = Field(
+        default="auto", description="Left out at the start; auto: found by MSER-5."
+    )
+    seed: Count = Field(default=1, description="Start of all random streams.")
+
+
+class Scenario(Options):
+    """One file's worth of experiment."""
+
+    model_config = ConfigDict(title="iosim scenario")
+
+    name: str = Field(default="", description="Shown in results; the file's name if left out.")
+    machine: Machine = Field(default_factory=Machine, description="The server's machine.")
+    server: Server = Field(default_factory=Server, description="What it does with a request.")
+    devices: dict[
+        str, Annotated[Chosen[Any], OneOf("device", lambda: _options("devices", ROLE="backend"))]
+    ] = Field(default_factory=dict, description="What `call` steps call, by name.")
+    workload: Annotated[Chosen[Any], OneOf("workload", lambda: _options("workloads"))] = Field(
+        description="Who asks for what, when."
+    )
+    models: Many[
+        Annotated[
+            Chosen[Any], OneOf("I/O model", lambda: _options("io_models"), labelled=True)
+        ]
+    ] = Field(min_length=1, description="The I/O models to compare.")
+    run: Run = Field(default_factory=Run, description="How long, how often, from which seed.")
+    slo: Many[str] = Field(default=(), description="Such as 'p99 < 5ms': judged for each model.")
+
+    @property
+    def slos(self) -> tuple[Slo, ...]:
+        """The service-level objectives, parsed."""
+        return tuple(parse_slo(line) for line in self.slo)
+
+    def to_data(self) -> dict[str, Any]:
+        """Plain data that `from_data` reads back to an equal scenario."""
+        return self.model_dump(mode="json")
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the scenario's content, however it was written down."""
+        text = json.dumps(self.to_data(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def label_of(model: Chosen[Any]) -> str:
+    """What an entry of `models` is called in results."""
+    return model.label or model.kind
+
+
+def load(path: str | Path, changes: Mapping[str, str] | None = None, force: bool = False) -> Scenario:
+    """Read a scenario file ('-': standard input). Raises ScenarioError.
+
+    `changes` maps paths such as `workload.open.rate` to values in YAML; `force` lifts
+    the limits on size.
+    """
+    import sys
+
+    from iosim.changes import apply
+
+    if str(path) == "-":
+        source = load_bytes(sys.stdin.buffer.read(), "<stdin>")
+    else:
+        try:
+            data = Path(path).read_bytes()
+        except OSError as error:
+            raise ScenarioError(
+                (Problem(str(path), 1, 1, "", "a readable file", error.strerror or str(error)),)
+            ) from None
+        source = load_bytes(data, str(path))
+    if changes:
+        source = apply(source, changes)
+    return from_source(source, force)
+
+
+def from_data(data: dict[str, Any], force: bool = False) -> Scenario:
+    """A scenario from plain data, as `Scenario.to_data` gives it. Raises ScenarioError."""
+    from iosim.yaml_source import load as load_text
+
+    return from_source(load_text(json.dumps(data), "<data>"), force)
+
+
+def from_source(source: Source, force: bool = False) -> Scenario:
+    """Validate what was read. Raises ScenarioError with every problem."""
+    try:
+        scenario = Scenario.model_validate(source.data)
+    except ValidationError as error:
+        raise ScenarioError(problems_from(error, source)) from None
+    problems = list(_cross_checks(scenario, source))
+    if not force:
+        problems += _limits(scenario, source)
+    if problems:
+        raise ScenarioError(tuple(problems))
+    if not scenario.name:
+        return scenario.model_copy(update={"name": Path(source.file).stem})
+    return scenario
+
+
+def _problem(
+    source: Source, path: tuple[str | int, ...], expected: str, found: str, hint: str | None = None
+) -> Problem:
+    from iosim.errors import path_text
+
+    line, column = source.locate(path)
+    return Problem(source.file, line, column, path_text(path), expected, found, hint)
+
+
+def _cross_checks(scenario: Scenario, source: Source) -> list[Problem]:
+    """What no single key can tell: names that must match, parts that must fit."""
+    problems = []
+    for index, step in enumerate(scenario.server.handler):
+        if isinstance(step, CallStep) and step.call not in scenario.devices:
+            known = ", ".join(sorted(scenario.devices)) or "none"
+            problems.append(
+                _problem(
+                    source,
+                    ("server", "handler", index, "call"),
+                    f"a device under 'devices' ({known})",
+                    shown(step.call),
+                    did_you_mean(step.call, scenario.devices),
+                )
+            )
+    traffic = kinds("workloads")[scenario.workload.kind].TRAFFIC
+    labels: set[str] = set()
+    for index, model in enumerate(scenario.models):
+        serves = getattr(kinds("io_models")[model.kind], "SERVES", "requests")
+        if serves != traffic:
+            fitting = [
+                name
+                for name, module in kinds("io_models").items()
+                if getattr(module, "SERVES", "requests") == traffic
+            ]
+            problems.append(
+                _problem(
+                    source,
+                    ("models", index),
+                    f"an I/O model for a workload of {traffic} ({', '.join(fitting)})",
+                    f"{shown(model.kind)}, which serves {serves}",
+                    did_you_mean(model.kind, fitting),
+                )
+            )
+        if label_of(model) in labels:
+            problems.append(
+                _problem(
+                    source,
+                    ("models", index),
+                    "a label of its own for each entry of the same model",
+                    f"{shown(label_of(model))} twice",
+                )
+            )
+        labels.add(label_of(model))
+    for index, line in enumerate(scenario.slo):
+        try:
+            parse_slo(line)
+        except Mismatch as mismatch:
+            problems.append(
+                _problem(
+                    source, ("slo", index), mismatch.expected, mismatch.found, mismatch.hint
+                )
+            )
+    options = scenario.workload.options
+    users = getattr(options, "users", None)
+    if users is not None and users > options.connections.active_count:
+        problems.append(
+            _problem(
+                source,
+                ("workload", scenario.workload.kind, "users"),
+                f"at most one user for each active connection ({options.connections.active_count})",
+                str(users),
+            )
+        )
+    return problems
+
+
+def _limits(scenario: Scenario, source: Source) -> list[Problem]:
+    problems = []
+    workload = scenario.workload.options
+    connections = getattr(getattr(workload, "connections", None), "total", 0)
+    rate_per_s = getattr(workload, "rate", 0.0)
+    requests = rate_per_s * scenario.run.duration / 1e9
+    kind = scenario.workload.kind
+    checks: list[tuple[tuple[str | int, ...], float, int, str]] = [
+        (("machine", "cores"), scenario.machine.cores, MOST_CORES, "cores"),
+        (
+            ("workload", kind, "connections", "total"),
+            connections,
+            MOST_CONNECTIONS,
+            "connections",
+        ),
+        (("run", "duration"), requests, MOST_REQUESTS, "requests a replication (rate x duration)"),
+        (("run", "replications"), scenario.run.replications, 10_000, "replications"),
+    ]
+    for path, value, most, what in checks:
+        if value > most:
+            problems.append(
+                _problem(
+                    source,
+                    path,
+                    f"at most {most:,} {what} (--force lifts this limit)",
+                    f"{value:,.0f}",
+                )
+            )
+    return problems

@@ -1,0 +1,320 @@
+"""Simulating: one run of one I/O model, and all replications of a scenario.
+
+    simulate(scenario) -> Results
+
+What it does: runs each model `replications` times, each with random streams of its own
+number, on one or several processes; the same numbers come out whatever their number.
+
+Not done: nothing is printed here.
+Validated by: tests/conformance, tests/theory
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import closing
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from typing import TYPE_CHECKING, Any
+
+from iosim.choice import Chosen
+from iosim.errors import SimulationError, Stalled
+from iosim.machine.alarm import Alarm
+from iosim.machine.costs import Costs
+from iosim.machine.machine import Machine
+from iosim.machine.thread import Thread
+from iosim.record import Record, ThreadRecord
+from iosim.recording import SLICES
+from iosim.profile import Profile
+from iosim.profile import load as load_profile
+from iosim.results import ModelResult, Results, model_result
+from iosim.scenario import Scenario, label_of
+from iosim.slo import Verdict
+from iosim.statistics import relative_half_width, replications_needed
+from iosim.streams import Streams
+
+if TYPE_CHECKING:
+    from iosim.machine.trace import Trace
+    from iosim.world import World
+
+SETUP_LIMIT_NS = 600_000_000_000
+"""Accepting all connections may take so much simulated time."""
+
+
+def run_once(
+    scenario: Scenario,
+    model: Chosen[Any],
+    costs: Costs,
+    replication: int,
+    trace: "Trace | None" = None,
+) -> Record:
+    """Simulate one replication of one model. Raises SimulationError."""
+    from iosim.world import build
+
+    streams = Streams(scenario.run.seed, replication)
+    return _Run(build(scenario, model, costs, streams, trace), scenario, replication).go()
+
+
+class _Run:
+    """One world from its start to its record."""
+
+    def __init__(self, world: "World", scenario: Scenario, replication: int) -> None:
+        self._world = world
+        self._scenario = scenario
+        self._replication = replication
+        self._boundary = Alarm(world.env, self._on_boundary)
+        self._boundaries: list[int] = []
+        self._baseline: dict[int, ThreadRecord] = {}
+        self._end = world.env.event()
+
+    def go(self) -> Record:
+        world, run = self._world, self._scenario.run
+        world.connect(self._on_ready)
+        limit = world.env.timeout(SETUP_LIMIT_NS + run.duration)
+        world.env.run(until=self._end | limit)
+        if not self._end.triggered:
+            raise Stalled(world.machine.model, world.env._now, _waits(world.machine))
+        now = {thread.number: _thread_record(thread) for thread in world.machine.threads}
+        record = world.recording.record(
+            world.fates(),
+            run.warm_up,
+            self._baseline,
+            [
+                _since(thread, self._baseline.get(number))
+                for number, thread in now.items()
+            ],
+            world.order(),
+            self._replication,
+        )
+        return replace(record, events=next(world.env._eid))
+
+    def _on_ready(self) -> None:
+        world, duration_ns = self._world, self._scenario.run.duration
+        start_ns: int = world.env._now
+        for thread in world.machine.threads:
+            self._baseline[thread.number] = _thread_record(thread)
+        self._boundaries = [
+            start_ns + duration_ns * (index + 1) // SLICES for index in range(SLICES)
+        ]
+        world.recording.boundary()
+        self._boundary.set(self._boundaries[0])
+        world.start()
+
+    def _on_boundary(self) -> None:
+        world = self._world
+        del self._boundaries[0]
+        if not self._boundaries:
+            self._end.succeed()
+            return
+        world.recording.boundary()
+        self._boundary.set(self._boundaries[0])
+        self._check_stalled()
+
+    def _check_stalled(self) -> None:
+        """Raise Stalled if requests are under way and nothing can happen any more."""
+        world = self._world
+        # Left in the heap: the next boundary and the limit on the setup.
+        if len(world.env._queue) <= 2 and world.fates()["in_flight"]:
+            raise Stalled(world.machine.model, world.env._now, _waits(world.machine))
+
+
+def _waits(machine: Machine) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (thread.name, thread.waits_on.name if thread.waits_on else thread.state)
+        for thread in machine.threads
+    )
+
+
+def _thread_record(thread: Thread) -> ThreadRecord:
+    return ThreadRecord(
+        name=thread.name,
+        voluntary_switches=thread.voluntary,
+        involuntary_switches=thread.involuntary,
+        migrations=thread.migrations,
+        cpu_ns=thread.cpu_ns,
+        run_queue_ns=thread.off_core[0],
+        wake_up_ns=thread.off_core[1],
+        lock_ns=thread.off_core[2],
+    )
+
+
+def _since(now: ThreadRecord, then: ThreadRecord | None) -> ThreadRecord:
+    if then is None:
+        return now
+    return ThreadRecord(
+        name=now.name,
+        **{
+            key: value - getattr(then, key)
+            for key, value in vars(now).items()
+            if key != "name"
+        },
+    )
+
+
+
+
+# ------------------------------------------------------------------- many replications
+
+MOST_REPLICATIONS = 200
+"""A precision not reached by so many replications is reported as inconclusive."""
+
+Task = tuple[int, int]
+"""(index of the model in the scenario, replication)."""
+
+Outcome = Record | SimulationError
+
+Progress = Callable[[int, int], None]
+"""Called with how many runs are done, out of how many."""
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How narrow an interval is wanted: half width over mean, of one metric."""
+
+    text: str
+    metric: str
+    half_width: float
+
+
+def simulate(
+    scenario: Scenario,
+    profile: Profile | None = None,
+    jobs: int | None = 1,
+    precision: Precision | None = None,
+    progress: Progress | None = None,
+) -> Results:
+    """Simulate every model of `scenario` and return what came out.
+
+    profile: what everything costs; by default the one that the scenario names.
+    jobs: processes at once; None: one a core. The results are the same to the bit.
+    precision: add replications until the interval is so narrow, up to `MOST_REPLICATIONS`.
+    A run that cannot go on (a deadlock) is that model's `error`. Interrupted by the user,
+    it returns what has finished, marked so.
+    """
+    if profile is None:
+        profile = load_profile(scenario.machine.profile)
+    outcomes: dict[Task, Outcome] = {}
+    wanted = dict.fromkeys(range(len(scenario.models)), scenario.run.replications)
+    interrupted = False
+    runner = _Runner(scenario, profile.costs, jobs or os.cpu_count() or 1)
+    try:
+        with closing(runner):
+            while tasks := [
+                (model, replication)
+                for replication in range(max(wanted.values()))
+                for model, count in wanted.items()
+                if replication < count and (model, replication) not in outcomes
+            ]:
+                total = len(outcomes) + len(tasks)
+                for task, outcome in runner.run(tasks):
+                    outcomes[task] = outcome
+                    if progress is not None:
+                        progress(len(outcomes), total)
+                if precision is not None:
+                    wanted = {
+                        model: _wanted(_result(scenario, model, outcomes), precision, count)
+                        for model, count in wanted.items()
+                    }
+    except KeyboardInterrupt:
+        interrupted = True
+    models = [_result(scenario, model, outcomes) for model in wanted]
+    if precision is not None:
+        models = [_judged(model, precision) for model in models]
+    return Results(
+        scenario=scenario,
+        profile=profile.name,
+        profile_digest=profile.sha256,
+        models=tuple(models),
+        interrupted=interrupted,
+    )
+
+
+def _result(scenario: Scenario, index: int, outcomes: dict[Task, Outcome]) -> ModelResult:
+    model = scenario.models[index]
+    own = [outcome for (i, _), outcome in sorted(outcomes.items(), key=_by_task) if i == index]
+    errors = [str(outcome) for outcome in own if isinstance(outcome, SimulationError)]
+    records = [outcome for outcome in own if isinstance(outcome, Record)]
+    return model_result(
+        scenario, model.kind, label_of(model), records, errors[0] if errors else None
+    )
+
+
+def _by_task(item: tuple[Task, Outcome]) -> Task:
+    return item[0]
+
+
+def _wanted(result: ModelResult, precision: Precision, count: int) -> int:
+    """How many replications this model should have next."""
+    estimate = result.metrics.get(precision.metric)
+    if result.error or estimate is None or _reached(result, precision):
+        return count
+    needed = replications_needed(estimate, precision.half_width)
+    # Not all at once: the estimate of the spread is itself uncertain.
+    return min(max(count + 1, needed or count + 1), 2 * count, MOST_REPLICATIONS)
+
+
+def _reached(result: ModelResult, precision: Precision) -> bool:
+    estimate = result.metrics.get(precision.metric)
+    width = relative_half_width(estimate) if estimate is not None else None
+    return width is not None and width <= precision.half_width
+
+
+def _judged(result: ModelResult, precision: Precision) -> ModelResult:
+    verdict: Verdict = "pass" if _reached(result, precision) else "inconclusive"
+    return replace(result, verdicts={**result.verdicts, precision.text: verdict})
+
+
+class _Runner:
+    """Runs tasks here, or on worker processes that live until it is closed."""
+
+    def __init__(self, scenario: Scenario, costs: Costs, jobs: int) -> None:
+        self._scenario = scenario
+        self._costs = costs
+        self._jobs = jobs
+        self._executor: ProcessPoolExecutor | None = None
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Outcome]]:
+        """Each task with its outcome, in any order."""
+        tasks = list(tasks)
+        if self._jobs == 1 or (len(tasks) == 1 and self._executor is None):
+            for task in tasks:
+                yield task, _attempt(self._scenario, self._costs, task)
+            return
+        if self._executor is None:
+            self._executor = ProcessPoolExecutor(
+                min(self._jobs, len(tasks)),
+                # Spawned, not forked: the same on every platform, and nothing inherited.
+                mp_context=get_context("spawn"),
+                initializer=_start_worker,
+                initargs=(self._scenario, self._costs),
+            )
+        futures = {self._executor.submit(_work, task): task for task in tasks}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+
+    def close(self) -> None:
+        """End the workers; what they have not begun is dropped."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+_in_worker: list[tuple[Scenario, Costs]] = []
+
+
+def _start_worker(scenario: Scenario, costs: Costs) -> None:
+    # The user's Ctrl-C is the parent's to handle.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _in_worker.append((scenario, costs))
+
+
+def _work(task: Task) -> Outcome:
+    return _attempt(*_in_worker[0], task)
+
+
+def _attempt(scenario: Scenario, costs: Costs, task: Task) -> Outcome:
+    index, replication = task
+    try:
+        return run_once(scenario, scenario.models[index], costs, replication)
+    except SimulationError as error:
+        return error

@@ -1,0 +1,106 @@
+"""Service-level objectives: `p99 < 5ms`, judged on the interval's bound.
+
+What it does: parses a line into metric, comparison and limit, and judges an estimate.
+An objective passes if the whole 95% interval meets it, fails if the whole interval does
+not, and is inconclusive in between.
+
+Not done: objectives over several metrics.
+Validated by: tests/unit/test_slo.py
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Literal
+
+from iosim.errors import Mismatch, did_you_mean, shown
+from iosim.statistics import Estimate
+from iosim.units import (
+    QuantityError,
+    parse_duration,
+    parse_fraction,
+    parse_rate,
+    parse_size,
+)
+
+Verdict = Literal["pass", "fail", "inconclusive"]
+
+SHORT_NAMES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "p50": "response_time_p50_ns",
+        "p90": "response_time_p90_ns",
+        "p95": "response_time_p95_ns",
+        "p99": "response_time_p99_ns",
+        "p99.9": "response_time_p99_9_ns",
+        "mean": "response_time_mean_ns",
+        "throughput": "throughput_per_s",
+        "utilization": "cpu_utilization",
+        "errors": "error_fraction",
+        "memory": "memory_bytes",
+        "switches": "context_switches_per_s",
+    }
+)
+"""What an objective may call a metric besides its own name."""
+
+_LINE = re.compile(r"\s*([a-z_][a-z0-9_.]*)\s*(<=|>=|<|>)\s*(\S.*?)\s*$")
+
+
+@dataclass(frozen=True)
+class Slo:
+    """One objective: `metric` compared with `limit`, in the metric's own unit."""
+
+    text: str
+    metric: str
+    below: bool
+    limit: float
+
+    def judge(self, estimate: Estimate) -> Verdict:
+        """Hold an estimate against the objective."""
+        if estimate.mean is None or estimate.low is None or estimate.high is None:
+            return "inconclusive"
+        meets = [self._meets(bound) for bound in (estimate.low, estimate.high)]
+        return "pass" if all(meets) else "inconclusive" if any(meets) else "fail"
+
+    def _meets(self, value: float) -> bool:
+        return value <= self.limit if self.below else value >= self.limit
+
+
+def parse_slo(line: str) -> Slo:
+    """Parse `METRIC < LIMIT` (or `>`), the limit with its unit. Raises Mismatch."""
+    match = _LINE.match(line)
+    if match is None:
+        raise Mismatch("an objective such as 'p99 < 5ms'", shown(line))
+    name, comparison, limit = match.groups()
+    metric = SHORT_NAMES.get(name, name)
+    known = known_metrics()
+    if metric not in known:
+        words = [*SHORT_NAMES, *known]
+        raise Mismatch("a metric (see `iosim list metrics`)", shown(name), did_you_mean(name, words))
+    try:
+        value = _limit(metric, limit)
+    except QuantityError as error:
+        raise Mismatch(error.expected, error.found, error.hint) from None
+    return Slo(line.strip(), metric, comparison.startswith("<"), value)
+
+
+def known_metrics() -> list[str]:
+    """The fixed names that metrics have; those named after a syscall or device excepted."""
+    from iosim.plugins import kinds
+
+    return [name for module in kinds("metrics").values() for name in module.NAMES]
+
+
+def _limit(metric: str, text: str) -> float:
+    if metric.endswith("_ns"):
+        return float(parse_duration(text))
+    if metric.endswith("_per_s"):
+        return parse_rate(text)
+    if metric.endswith("_bytes"):
+        return float(parse_size(text))
+    if metric.endswith(("_fraction", "utilization")):
+        return parse_fraction(text)
+    try:
+        return float(text)
+    except ValueError:
+        raise QuantityError("a number", shown(text)) from None

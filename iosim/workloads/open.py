@@ -1,0 +1,95 @@
+"""An open workload: requests arrive whether or not earlier ones have been answered.
+
+What it models: arrivals at a given rate, each on a connection chosen at random among the
+active ones; Poisson (exponential gaps) or deterministic (equal gaps). Response times
+count from the intended arrival, so a slow server is not spared.
+
+Not modelled: bursts, rates that change, requests that depend on earlier answers.
+Source: Schroeder, Wierman, Harchol-Balter, "Open Versus Closed", NSDI 2006.
+Validated by: tests/theory, tests/timeline/test_clients.py
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from iosim.machine.alarm import Alarm
+from iosim.streams import block_iterator
+from iosim.units import Rate
+from iosim.workload import Requests
+
+if TYPE_CHECKING:
+    import numpy
+
+    from iosim.clients import Clients
+    from iosim.streams import Streams
+
+TRAFFIC = "requests"
+
+
+class Options(Requests):
+    """Requests arrive at a rate, whether or not earlier ones are answered."""
+
+    rate: Rate = Field(description="Mean arrivals per second, over all connections.")
+    arrivals: Literal["poisson", "deterministic"] = Field(
+        default="poisson",
+        description="Exponential gaps between arrivals, or equal ones.",
+    )
+
+
+def intended_times(options: Options, streams: "Streams", start_ns: int) -> Iterator[int]:
+    """Endless intended send times in ns, from `start_ns` on."""
+    import numpy as np
+
+    mean_ns = 1e9 / options.rate
+    rng = streams.generator("arrivals")
+    last_ns = float(start_ns)
+
+    def block(n: int) -> "numpy.ndarray[Any, numpy.dtype[numpy.int64]]":
+        nonlocal last_ns
+        poisson = options.arrivals == "poisson"
+        gaps_ns = rng.exponential(mean_ns, n) if poisson else np.full(n, mean_ns)
+        times_ns = last_ns + np.cumsum(gaps_ns)
+        last_ns = float(times_ns[-1])
+        return times_ns.astype(np.int64)
+
+    return block_iterator(block)
+
+
+class Source:
+    """Offers requests to the clients; one re-armed alarm for all of them."""
+
+    def __init__(self, options: Options, clients: "Clients", streams: "Streams") -> None:
+        self._options = options
+        self._clients = clients
+        self._streams = streams
+        rng = streams.generator("connections")
+        active = options.connections.active_count
+        self._choice = block_iterator(lambda n: rng.integers(0, active, n))
+        self._alarm = Alarm(clients.machine.env, self._arrive)
+        self._times: Iterator[int] = iter(())
+        self._intended_ns = 0
+        self._delay_ns = 0
+
+    def start(self) -> None:
+        """The server is ready: the clock of the load starts now."""
+        now: int = self._clients.machine.env._now
+        self._times = intended_times(self._options, self._streams, now)
+        self._next()
+
+    def _next(self) -> None:
+        self._intended_ns = next(self._times)
+        self._delay_ns = self._clients.network.request_delay_ns()
+        # Set for its arrival, not for its sending: one event a request.
+        self._alarm.set(self._clients.arrival_ns(self._intended_ns, self._delay_ns))
+
+    def _arrive(self) -> None:
+        clients = self._clients
+        if clients.network.free_ns + self._delay_ns > clients.machine.env._now:
+            # The clients' core has been busy meanwhile.
+            self._alarm.set(clients.arrival_ns(self._intended_ns, self._delay_ns))
+            return
+        request = clients.make(self._intended_ns)
+        clients.offer(request, clients.clients[next(self._choice)])
+        self._next()

@@ -1,0 +1,228 @@
+"""Building the simulated world: the only place where parts are wired together.
+
+    build(scenario, model, profile, streams) -> World, ready to run
+
+What it does: puts machine, network, devices, server or pipeline, the I/O model's program
+and the workload's source on one SimPy environment.
+
+Validated by: tests/conformance
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from simpy.core import Environment
+
+from iosim.choice import Chosen
+from iosim.clients import Clients
+from iosim.handler import CALL, CPU, SLEEP, OwnWork, Server, Step
+from iosim.machine.costs import Costs
+from iosim.machine.interpreter import CPythonKernel, InterpreterLock
+from iosim.machine.kernel import Kernel
+from iosim.machine.machine import Machine
+from iosim.machine.sockets import Socket
+from iosim.machine.thread import Thread
+from iosim.machine.trace import Trace
+from iosim.pipeline import Pipeline
+from iosim.plugins import kinds
+from iosim.recording import Recording
+from iosim.scenario import CallStep, CpuStep, Scenario, label_of
+from iosim.streams import Streams, columns
+
+
+@dataclass
+class World:
+    """One I/O model on one machine under one workload, built and not yet run."""
+
+    env: Environment
+    machine: Machine
+    recording: Recording
+    connect: Callable[[Callable[[], None]], None]
+    """Begin: call back when the server is ready for the load."""
+    start: Callable[[], None]
+    """Start the load."""
+    fates: Callable[[], dict[str, int]]
+    """What became of the requests so far."""
+    order: Callable[[], str]
+
+
+def build(
+    scenario: Scenario,
+    model: Chosen[Any],
+    costs: Costs,
+    streams: Streams,
+    trace: Trace | None = None,
+) -> World:
+    """Wire up a world for one entry of the scenario's models."""
+    env = Environment(initial_time=0)
+    spec = scenario.machine
+    scheduler = kinds("schedulers")[spec.scheduler.kind]
+    machine = Machine(
+        env,
+        spec.cores,
+        partial(scheduler.Queue, spec.scheduler.options),
+        costs,
+        _kernel(spec.runtime, costs),
+        model=label_of(model),
+        descriptor_limit=spec.descriptors,
+        working_set_bytes=scenario.server.working_set,
+        trace=trace,
+    )
+    machine.memory.take(
+        "process",
+        costs.cpython_process_memory_bytes
+        if spec.runtime == "cpython"
+        else costs.process_memory_bytes,
+    )
+    program = kinds("io_models")[model.kind].main
+    workload = kinds("workloads")[scenario.workload.kind]
+    if workload.TRAFFIC == "items":
+        return _pipeline(scenario, model, machine, streams, program)
+    return _server(scenario, model, machine, streams, program, workload)
+
+
+def _kernel(runtime: str, costs: Costs) -> Callable[[Thread, Machine, bool], Kernel]:
+    if runtime == "native":
+        return lambda thread, machine, native: Kernel(thread, machine)
+    interpreter = InterpreterLock(costs.cpython_switch_interval_ns)
+
+    def cpython(thread: Thread, machine: Machine, native: bool) -> Kernel:
+        if native:
+            return Kernel(thread, machine)
+        return CPythonKernel(thread, machine, interpreter)
+
+    return cpython
+
+
+def _server(
+    scenario: Scenario,
+    model: Chosen[Any],
+    machine: Machine,
+    streams: Streams,
+    program: Callable[..., Any],
+    workload: Any,
+) -> World:
+    spec = scenario.machine
+    network = kinds("devices")[spec.network.kind].Network(spec.network.options, machine, streams)
+    devices = {
+        name: kinds("devices")[device.kind].Device(name, device.options, machine, network)
+        for name, device in scenario.devices.items()
+    }
+    recording = Recording(machine, devices)
+    options = scenario.workload.options
+    listener = Socket("listener", None)
+    machine.open_descriptor(listener)
+    clients = Clients(
+        machine,
+        network,
+        listener,
+        options.connections.total,
+        recording,
+        amounts=amounts(scenario, streams),
+        request_bytes=options.request,
+        reply_bytes=options.reply,
+        backlog=options.backlog,
+        timeout_ns=options.timeout,
+    )
+    own_work = scenario.server.own_work
+    server = Server(
+        listener=listener,
+        steps=_steps(scenario, devices),
+        own_work=OwnWork(own_work.chunk if own_work else 0),
+        connections=options.connections.total,
+    )
+    source = workload.Source(options, clients, streams)
+    machine.spawn("main", lambda kernel: program(kernel, server, model.options))
+    return World(
+        machine.env,
+        machine,
+        recording,
+        connect=clients.connect,
+        start=source.start,
+        fates=lambda: {
+            "offered": clients.offered,
+            "completed": clients.answered,
+            "refused": clients.refused,
+            "timed_out": clients.timed_out,
+            "in_flight": clients.in_flight,
+        },
+        order=lambda: "",
+    )
+
+
+def _pipeline(
+    scenario: Scenario,
+    model: Chosen[Any],
+    machine: Machine,
+    streams: Streams,
+    program: Callable[..., Any],
+) -> World:
+    options = scenario.workload.options
+    recording = Recording(machine, {})
+    produce, consume = streams.generator("produce"), streams.generator("consume")
+    pipeline = Pipeline(
+        machine,
+        recording,
+        options.capacity,
+        options.producers,
+        options.consumers,
+        columns(
+            partial(options.produce.options.sample, produce),
+            partial(options.consume.options.sample, consume),
+        ),
+    )
+
+    def start() -> None:
+        machine.spawn("main", lambda kernel: program(kernel, pipeline, model.options))
+
+    return World(
+        machine.env,
+        machine,
+        recording,
+        connect=lambda ready: ready(),
+        start=start,
+        fates=lambda: {
+            "offered": pipeline.offered,
+            "completed": pipeline.answered,
+            "refused": 0,
+            "timed_out": 0,
+            "in_flight": pipeline.offered - pipeline.answered,
+        },
+        order=lambda: pipeline.order,
+    )
+
+
+def _steps(scenario: Scenario, devices: dict[str, Any]) -> tuple[Step, ...]:
+    steps: list[Step] = []
+    for step in scenario.server.handler:
+        if isinstance(step, CpuStep):
+            steps.append((CPU, None))
+        elif isinstance(step, CallStep):
+            steps.append((CALL, devices[step.call]))
+        else:
+            steps.append((SLEEP, None))
+    return tuple(steps)
+
+
+def amounts(scenario: Scenario, streams: Streams) -> Iterator[Any]:
+    """Endless tuples, one a request: ns for each step of the handler.
+
+    Drawn in the order of the requests, so that every I/O model is asked for the same.
+    """
+    draws = []
+    for index, step in enumerate(scenario.server.handler):
+        if isinstance(step, CpuStep):
+            distribution = step.cpu
+        elif isinstance(step, CallStep):
+            distribution = scenario.devices[step.call].options.latency
+        else:
+            distribution = step.sleep
+        rng = streams.generator("handler", index)
+        draws.append(partial(distribution.options.sample, rng))
+    if not draws:
+        return iter(lambda: (), None)
+    return columns(*draws)
+
+

@@ -18,6 +18,7 @@ Validated by: tests/conformance, tests/timeline/test_clients.py
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from heapq import heappop, heappush
 from typing import Any, Protocol
 
 from iosim.devices import Network
@@ -28,7 +29,8 @@ from iosim.machine.request import ANSWERED, REFUSED, TIMED_OUT, WAITING, Request
 from iosim.machine.sockets import Socket
 
 SETTLING_NS = 10_000_000
-"""From the last accepted connection to the start of the load: threads come to rest."""
+"""From the last accepted connection to the start of the load: so long at least, and again
+as long while threads wait for a core on their way to their first sleep."""
 
 CONNECTING = 64
 """Connections in the accept queue at once while the clients connect."""
@@ -98,7 +100,7 @@ class Clients:
         self._backlog = backlog
         self._waiting = 0
         self._timeout_ns = timeout_ns
-        self._deadlines: deque[tuple[int, Request]] = deque()
+        self._deadlines: list[tuple[int, int, Request]] = []
         self._deadline_alarm = Alarm(machine.env, self._on_deadline)
         self._sending = Agenda(machine.env, self._send_due)
         self.clients = [Client(self, number) for number in range(connections)]
@@ -131,8 +133,16 @@ class Clients:
         self._accepted += 1
         self._connect_next()
         if self._accepted == len(self.clients):
+            self._settling = Alarm(self._env, self._start_when_settled)
+            self._settling.set(self._env._now + SETTLING_NS)
+
+    def _start_when_settled(self) -> None:
+        """Start the load unless threads are still waiting to get to their first sleep."""
+        if any(core.run_queue.waiting for core in self.machine.cores):
+            self._settling.set(self._env._now + SETTLING_NS)
+        else:
             assert self._start is not None
-            Alarm(self._env, self._start).set(self._env._now + SETTLING_NS)
+            self._start()
 
     # ----------------------------------------------------------------------- requests
 
@@ -199,7 +209,9 @@ class Clients:
     def on_reply(self, client: Client, request: Request, at_ns: int) -> None:
         """The server's answer to `request` leaves it at `at_ns`."""
         client.free_ns = arrival_ns = self.network.reply_arrival_ns(at_ns)
-        if request.state == WAITING:
+        timeout_ns = self._timeout_ns
+        in_time = timeout_ns is None or arrival_ns <= request.intended_ns + timeout_ns
+        if request.state == WAITING and in_time:
             request.state = ANSWERED
             self.answered += 1
             request.network_ns += arrival_ns - at_ns
@@ -221,18 +233,21 @@ class Clients:
     # ----------------------------------------------------------------------- timeouts
 
     def _expect(self, request: Request, deadline_ns: int) -> None:
-        self._deadlines.append((deadline_ns, request))
-        if len(self._deadlines) == 1:
-            self._deadline_alarm.set(max(deadline_ns, self._env._now))
+        heappush(self._deadlines, (deadline_ns, request.number, request))
+        self._set_deadline_alarm()
+
+    def _set_deadline_alarm(self) -> None:
+        self._deadline_alarm.set(max(self._deadlines[0][0], self._env._now))
 
     def _on_deadline(self) -> None:
         now = self._env._now
         deadlines = self._deadlines
-        while deadlines and (deadlines[0][0] <= now or deadlines[0][1].state != WAITING):
-            _, request = deadlines.popleft()
+        # Those answered in time are thrown out here, when they come to the top.
+        while deadlines and (deadlines[0][0] <= now or deadlines[0][2].state != WAITING):
+            _, _, request = heappop(deadlines)
             if request.state == WAITING:
                 request.state = TIMED_OUT
                 self.timed_out += 1
                 self._ended(request, now)
         if deadlines:
-            self._deadline_alarm.set(max(deadlines[0][0], now))
+            self._set_deadline_alarm()

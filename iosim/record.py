@@ -88,7 +88,9 @@ class Record:
     """CPU time by cause, per core; each core's adds up to `window_ns`."""
     devices: Mapping[str, DeviceRecord]
     memory_bytes: Mapping[str, int]
-    """Peaks by what it is used for."""
+    """Peaks by what it is used for; they need not coincide."""
+    memory_peak_bytes: int
+    """Peak of all uses together."""
     # Details.
     threads: tuple[ThreadRecord, ...]
     requests: tuple[RequestRecord, ...]

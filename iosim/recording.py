@@ -2,14 +2,19 @@
 
 What it does: the time under load is cut in `SLICES` slices. At each boundary all counters
 are copied and a new histogram begins, so that a warm-up found afterwards can be left out
-of every figure, in memory that does not grow with the number of requests. The warm-up
-ends at the first boundary by which the observations that MSER-5 discards are complete.
+of every figure, in memory that does not grow with the number of requests.
+
+The warm-up is looked for in the average over a model's replications (Welch's idea, then
+MSER-5), and the same is cut off each: cutting each by itself takes its busy spells for
+warm-ups and biases the mean low. It ends at the first slice by which the observations
+that MSER-5 discards have been made in every replication.
 
 Not done: a warm-up finer than a slice.
 Validated by: tests/unit/test_recording.py, tests/theory
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,41 +157,64 @@ class Recording:
             answered=self._answered,
         )
 
-    # --------------------------------------------------------------------- the record
-
-    def record(
-        self,
-        fates: dict[str, int],
-        warm_up: int | str,
-        baseline: dict[int, ThreadRecord],
-        threads: list[ThreadRecord],
-        order: str,
-        replication: int,
-    ) -> Record:
-        """The run's record; `warm_up` is ns, `auto` or `none`."""
+    def finish(
+        self, fates: dict[str, int], threads: tuple[ThreadRecord, ...], order: str, replication: int
+    ) -> "Observation":
+        """The run has ended: all that was observed."""
         self._flush()
-        last = self._snapshot()
-        start = self._snapshots[0].at_ns
-        index, warning = self._first_slice(warm_up)
-        first = self._snapshots[index]
+        machine = self._machine
+        return Observation(
+            snapshots=(*self._snapshots, self._snapshot()),
+            histograms=tuple(self._histograms),
+            mser=self._mser,
+            sample=tuple(self._sample),
+            concurrency={n: d.usage().concurrency for n, d in self._devices.items()},
+            memory_bytes=dict(machine.memory.peak),
+            memory_peak_bytes=machine.memory.peak_bytes,
+            fates=fates,
+            threads=threads,
+            order=order,
+            replication=replication,
+            events=next(machine.env._eid),
+        )
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One finished run, its warm-up not yet cut off."""
+
+    snapshots: tuple[Snapshot, ...]
+    """At the start of each slice, and at the end."""
+    histograms: tuple[Histogram, ...]
+    """Of each slice."""
+    mser: Mser
+    sample: tuple[tuple[int, RequestRecord], ...]
+    """(when answered, request)."""
+    concurrency: dict[str, int]
+    memory_bytes: dict[str, int]
+    memory_peak_bytes: int
+    fates: dict[str, int]
+    threads: tuple[ThreadRecord, ...]
+    order: str
+    replication: int
+    events: int
+
+    def record(self, first_slice: int, warning: str | None) -> Record:
+        """The record of what came after the first `first_slice` slices."""
+        start, first, last = self.snapshots[0], self.snapshots[first_slice], self.snapshots[-1]
         responses = Histogram()
-        for histogram in self._histograms[index:]:
+        for histogram in self.histograms[first_slice:]:
             responses.merge(histogram)
-        window_ns = last.at_ns - first.at_ns
         counts = {name: last.counts[name] - first.counts[name] for name in last.counts}
-        cores = zip(last.cores_ns, first.cores_ns, strict=True)
         return Record(
-            duration_ns=last.at_ns - start,
-            **fates,
-            window_ns=window_ns,
-            warm_up_ns=first.at_ns - start,
+            duration_ns=last.at_ns - start.at_ns,
+            **self.fates,
+            window_ns=last.at_ns - first.at_ns,
+            warm_up_ns=first.at_ns - start.at_ns,
             warm_up_warning=warning,
             answered=last.answered - first.answered,
             responses=responses,
-            parts_ns={
-                part: now - then
-                for part, now, then in zip(PARTS, last.parts_ns, first.parts_ns, strict=True)
-            },
+            parts_ns=_differences(PARTS, last.parts_ns, first.parts_ns),
             voluntary_switches=counts["voluntary"],
             involuntary_switches=counts["involuntary"],
             thread_switches=counts["thread_switches"],
@@ -199,34 +227,57 @@ class Recording:
             wasted_polls=counts["wasted_polls"],
             own_work_ns=counts["own_work_ns"],
             cores_ns=tuple(
-                {cause: a - b for cause, a, b in zip(CAUSES, now, then, strict=True)}
-                for now, then in cores
+                _differences(CAUSES, now, then)
+                for now, then in zip(last.cores_ns, first.cores_ns, strict=True)
             ),
             devices={
                 name: DeviceRecord(
                     *(a - b for a, b in zip(last.devices[name], first.devices[name], strict=True)),
-                    concurrency=device.usage().concurrency,
+                    concurrency=concurrency,
                 )
-                for name, device in self._devices.items()
+                for name, concurrency in self.concurrency.items()
             },
-            memory_bytes=dict(self._machine.memory.peak),
-            threads=tuple(threads),
-            requests=tuple(r for at_ns, r in self._sample if at_ns >= first.at_ns),
-            order=order,
-            replication=replication,
+            memory_bytes=self.memory_bytes,
+            memory_peak_bytes=self.memory_peak_bytes,
+            threads=self.threads,
+            requests=tuple(r for at_ns, r in self.sample if at_ns >= first.at_ns),
+            order=self.order,
+            events=self.events,
+            replication=self.replication,
         )
 
-    def _first_slice(self, warm_up: int | str) -> tuple[int, str | None]:
-        """Index of the first slice after the warm-up, and a warning if it is dubious."""
-        if warm_up == "none":
-            return 0, None
-        snapshots = self._snapshots
-        if isinstance(warm_up, int):
-            until_ns = snapshots[0].at_ns + warm_up
-            late = [i for i, s in enumerate(snapshots) if s.at_ns >= until_ns]
-            return (late[0] if late else len(snapshots) - 1), None
-        truncation = self._mser.truncation()
-        observed = snapshots[0].answered + truncation.observations
-        late = [i for i, s in enumerate(snapshots) if s.answered >= observed]
-        index = min(late[0] if late else len(snapshots) - 1, SLICES // 2)
-        return index, truncation.warning
+
+def _differences(names: Sequence[str], now: Sequence[int], then: Sequence[int]) -> dict[str, int]:
+    return {name: a - b for name, a, b in zip(names, now, then, strict=True)}
+
+
+def cut_warm_up(runs: Sequence[Observation], warm_up: int | str) -> list[Record]:
+    """The records of all replications of one model, with the same warm-up left out of each.
+
+    warm_up: ns, `none`, or `auto`: MSER-5 on the average over the replications.
+    """
+    first_slice, warning = _first_slice(runs, warm_up)
+    return [run.record(first_slice, warning) for run in runs]
+
+
+def _first_slice(runs: Sequence[Observation], warm_up: int | str) -> tuple[int, str | None]:
+    if warm_up == "none" or not runs:
+        return 0, None
+    if isinstance(warm_up, int):
+        snapshots = runs[0].snapshots[:-1]
+        until_ns = snapshots[0].at_ns + warm_up
+        ended = [i for i, s in enumerate(snapshots) if s.at_ns >= until_ns]
+        return (ended[0] if ended else len(snapshots) - 1), None
+    truncation = Mser.average([run.mser for run in runs]).truncation()
+    warning = truncation.warning
+    if len(runs) == 1 and truncation.observations and warning is None:
+        warning = (
+            "warm-up found in a single replication: a busy spell may have been taken for it,"
+            " and the mean be low by some percent; use more replications"
+        )
+    last_slice = 0
+    for run in runs:
+        answered = run.snapshots[0].answered + truncation.observations
+        ended = [i for i, s in enumerate(run.snapshots) if s.answered >= answered]
+        last_slice = max(last_slice, ended[0] if ended else SLICES)
+    return min(last_slice, SLICES // 2), warning

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from iosim.choice import Chosen
 from iosim.errors import SimulationError, Stalled
-from iosim.machine.alarm import Alarm
+from iosim.machine.alarm import NEVER, Alarm
 from iosim.machine.costs import Costs
 from iosim.machine.machine import Machine
 from iosim.machine.thread import Thread
 from iosim.record import Record, ThreadRecord
-from iosim.recording import SLICES
+from iosim.recording import SLICES, Observation, cut_warm_up
 from iosim.profile import Profile
 from iosim.profile import load as load_profile
 from iosim.results import ModelResult, Results, model_result
@@ -49,7 +49,19 @@ def run_once(
     replication: int,
     trace: "Trace | None" = None,
 ) -> Record:
-    """Simulate one replication of one model. Raises SimulationError."""
+    """Simulate one replication of one model by itself. Raises SimulationError."""
+    run = observe(scenario, model, costs, replication, trace)
+    return cut_warm_up([run], scenario.run.warm_up)[0]
+
+
+def observe(
+    scenario: Scenario,
+    model: Chosen[Any],
+    costs: Costs,
+    replication: int,
+    trace: "Trace | None" = None,
+) -> Observation:
+    """Simulate one replication of one model, warm-up included. Raises SimulationError."""
     from iosim.world import build
 
     streams = Streams(scenario.run.seed, replication)
@@ -68,26 +80,18 @@ class _Run:
         self._baseline: dict[int, ThreadRecord] = {}
         self._end = world.env.event()
 
-    def go(self) -> Record:
+    def go(self) -> Observation:
         world, run = self._world, self._scenario.run
         world.connect(self._on_ready)
         limit = world.env.timeout(SETUP_LIMIT_NS + run.duration)
         world.env.run(until=self._end | limit)
         if not self._end.triggered:
             raise Stalled(world.machine.model, world.env._now, _waits(world.machine))
-        now = {thread.number: _thread_record(thread) for thread in world.machine.threads}
-        record = world.recording.record(
-            world.fates(),
-            run.warm_up,
-            self._baseline,
-            [
-                _since(thread, self._baseline.get(number))
-                for number, thread in now.items()
-            ],
-            world.order(),
-            self._replication,
+        threads = tuple(
+            _since(_thread_record(thread), self._baseline.get(thread.number))
+            for thread in world.machine.threads
         )
-        return replace(record, events=next(world.env._eid))
+        return world.recording.finish(world.fates(), threads, world.order(), self._replication)
 
     def _on_ready(self) -> None:
         world, duration_ns = self._world, self._scenario.run.duration
@@ -107,15 +111,25 @@ class _Run:
         if not self._boundaries:
             self._end.succeed()
             return
+        self._check_stalled()
         world.recording.boundary()
         self._boundary.set(self._boundaries[0])
-        self._check_stalled()
 
     def _check_stalled(self) -> None:
-        """Raise Stalled if requests are under way and nothing can happen any more."""
+        """Raise Stalled if requests are under way and nothing can wake a thread any more."""
         world = self._world
-        # Left in the heap: the next boundary and the limit on the setup.
-        if len(world.env._queue) <= 2 and world.fates()["in_flight"]:
+        threads = world.machine.threads
+        if not world.fates()["in_flight"] or any(thread.waits_on is None for thread in threads):
+            return
+        # Left in the heap: the limit on the setup.
+        nothing_comes = len(world.env._queue) <= 1
+        on_locks = all(
+            thread.waits_on is not None
+            and thread.waits_on.lock is not None
+            and (thread.timer is None or thread.timer.due_ns == NEVER)
+            for thread in threads
+        )
+        if nothing_comes or (threads and on_locks):
             raise Stalled(world.machine.model, world.env._now, _waits(world.machine))
 
 
@@ -162,7 +176,7 @@ MOST_REPLICATIONS = 200
 Task = tuple[int, int]
 """(index of the model in the scenario, replication)."""
 
-Outcome = Record | SimulationError
+Outcome = Observation | SimulationError
 
 Progress = Callable[[int, int], None]
 """Called with how many runs are done, out of how many."""
@@ -234,7 +248,8 @@ def _result(scenario: Scenario, index: int, outcomes: dict[Task, Outcome]) -> Mo
     model = scenario.models[index]
     own = [outcome for (i, _), outcome in sorted(outcomes.items(), key=_by_task) if i == index]
     errors = [str(outcome) for outcome in own if isinstance(outcome, SimulationError)]
-    records = [outcome for outcome in own if isinstance(outcome, Record)]
+    runs = [outcome for outcome in own if isinstance(outcome, Observation)]
+    records = cut_warm_up(runs, scenario.run.warm_up)
     return model_result(
         scenario, model.kind, label_of(model), records, errors[0] if errors else None
     )
@@ -315,6 +330,6 @@ def _work(task: Task) -> Outcome:
 def _attempt(scenario: Scenario, costs: Costs, task: Task) -> Outcome:
     index, replication = task
     try:
-        return run_once(scenario, scenario.models[index], costs, replication)
+        return observe(scenario, scenario.models[index], costs, replication)
     except SimulationError as error:
         return error

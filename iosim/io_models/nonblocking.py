@@ -56,6 +56,6 @@ def main(kernel: Kernel, server: Server, options: Options) -> Program:
             connection = yield from kernel.accept4(server.listener)
             connection.nonblocking = True
             ring.add(connection)
-        elif not (yield from jobs.on_readable(socket)):
-            ring.discard(socket)
+        else:
+            yield from jobs.on_readable(socket)
         yield from jobs.run_due()

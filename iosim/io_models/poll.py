@@ -52,8 +52,8 @@ def multiplex(
                 connection = yield from kernel.accept4(server.listener)
                 connection.nonblocking = True
                 descriptors.add(connection)
-            elif not (yield from jobs.on_readable(socket)):
-                descriptors.discard(socket)
+            else:
+                yield from jobs.on_readable(socket)
         yield from jobs.run_due()
         if server.own_work.wanted and not readable:
             yield from server.own_work.do_chunk(kernel)

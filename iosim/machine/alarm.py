@@ -24,6 +24,9 @@ from simpy.events import NORMAL, Event
 NEVER = 2**63 - 1
 """A time after every run's end, in ns."""
 
+FAR_NS = 10**15
+"""No run lasts so long (eleven days): what is due later is not even put in the heap."""
+
 
 class Alarm(Event):
     """Calls `action` at the instant it is set to; may be moved and set again at will."""
@@ -36,7 +39,7 @@ class Alarm(Event):
         self._value = None
         self._action = action
         self.callbacks = self._ring = [self._surface]
-        self._scheduled_ns = NEVER
+        self._scheduled_ns = FAR_NS
         self.due_ns = NEVER
         # What Environment.schedule uses; pushed to directly, it takes half the time.
         self._heap = env._queue
@@ -60,7 +63,7 @@ class Alarm(Event):
         now = self.env._now
         if now != self._scheduled_ns:
             return  # left behind when the alarm was moved to an earlier instant
-        self._scheduled_ns = NEVER
+        self._scheduled_ns = FAR_NS
         due_ns = self.due_ns
         if due_ns <= now:
             self.due_ns = NEVER

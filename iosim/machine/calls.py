@@ -20,13 +20,16 @@ from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from iosim.machine.alarm import Alarm
-from iosim.machine.thread import INTERRUPTED, RUN, SYSCALL, USER, Thread, WaitQueue
+from iosim.machine.thread import ENTRY, INTERRUPTED, RUN, SYSCALL, USER, Thread, WaitQueue
 
 if TYPE_CHECKING:
     from iosim.machine.machine import Machine
 
 OWED: Final[tuple[()]] = ()
 """What a call gives to `yield from` that only owes time: nothing to wait for now."""
+
+STEP: Final = (RUN,)
+"""The same for a call that owes nothing: the core sees it, and so a loop without end."""
 
 TIMED_OUT: Final = "ETIMEDOUT"
 """What sleeping gives back when its time was up."""
@@ -58,12 +61,11 @@ class Calls:
     def compute(self, ns: int, label: str = "compute") -> Iterable[Any]:
         """Burn `ns` of CPU time in user mode."""
         self.thread.charge(USER, ns, label)
-        return OWED
+        return OWED if ns else STEP
 
     def settle(self) -> Generator[Any, Any, None]:
         """Work off what is owed: from here on the clock shows the thread's own time."""
-        if self.thread.debt_ns:
-            yield RUN
+        yield RUN
 
     def undisturbed(self) -> bool:
         """True if no event can come before the thread has worked off what it owes."""
@@ -90,15 +92,13 @@ class Calls:
         if timer is None:
             thread.timer = timer = Alarm(self.env, lambda: expire(machine, thread))
         timer.set(self.env._now + timeout_ns + self.costs.timer_slack_ns)
-        value = yield wait_queue
-        timer.cancel()
-        return value
+        return (yield wait_queue)  # whoever wakes the thread cancels the timer
 
     def nanosleep(self, ns: int) -> Generator[Any, Any, None]:
         """Sleep for `ns`; late by the timer's slack and the wake-up."""
         thread = self.thread
         self.syscalls["nanosleep"] += 1
-        thread.charge(SYSCALL, self.costs.syscall_ns + self.costs.timer_set_ns, "nanosleep")
+        thread.charge(ENTRY, self.costs.syscall_ns + self.costs.timer_set_ns, "nanosleep")
         if thread.debt_ns:
             yield RUN
         until_ns = self.env._now + ns

@@ -33,6 +33,7 @@ from iosim.machine.alarm import NEVER, Alarm
 from iosim.machine.thread import (
     ASLEEP,
     ENDED,
+    ENTRY,
     IDLE,
     INTERRUPTED,
     REFILL,
@@ -40,6 +41,7 @@ from iosim.machine.thread import (
     RUNNING,
     SOFTIRQ,
     SWITCH,
+    SYSCALL,
     USER_MODE,
     Program,
     Thread,
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
     from iosim.schedulers import RunQueue
 
 LIVELOCK_STEPS = 1_000_000
-"""So many steps of one program without simulated time passing are called a livelock."""
+"""So many steps on one core without simulated time passing are called a livelock."""
 
 
 class Core:
@@ -61,12 +63,15 @@ class Core:
         "_costs",
         "_env",
         "_interrupt_alarm",
+        "_interrupt_exit_ns",
         "_in_burst",
         "_interrupts",
         "_ran_ns",
         "_resched",
         "_slice_end_ns",
         "_softirq_owed_ns",
+        "_step_ns",
+        "_steps",
         "_stop_ns",
         "_synced_ns",
         "burst_end_ns",
@@ -94,12 +99,17 @@ class Core:
         self._interrupts: deque[tuple[int, int, Callable[[], None]]] = deque()
         self.current: Thread | None = None
         self.last_thread: Thread | None = None
-        self.cpu_ns = [0] * 7
+        # By cause, with one more for `ENTRY`.
+        self.cpu_ns = [0] * 8
         self.idle_since_ns = 0
         self.burst_start_ns = 0
         self.burst_end_ns = 0
         self.softirq_until_ns = 0
         self._softirq_owed_ns = 0
+        # The way out of idle before an interrupt: (charged, cold), booked at its start.
+        self._interrupt_exit_ns = (0, 0)
+        self._steps = 0
+        self._step_ns = -1
         self._synced_ns = 0
         # Run in completed bursts that the scheduler has not been told of.
         self._ran_ns = 0
@@ -116,8 +126,8 @@ class Core:
 
     @property
     def is_idle(self) -> bool:
-        """True while no thread is on the core, nor an interrupt about to run."""
-        return self.current is None and self.softirq_until_ns <= self._env._now
+        """True while no thread has the core or waits for it."""
+        return self.current is None and not self.run_queue.waiting
 
     @property
     def wants_attention(self) -> bool:
@@ -131,9 +141,9 @@ class Core:
         run_queue = self.run_queue
         if current is None:
             run_queue.enqueue(thread, None)
-            if self.softirq_until_ns <= now:
+            if not self._interrupts:
                 self._leave_idle(now)
-            # else: the interrupt that woke it runs first, and dispatches at its end.
+            # else: the interrupt goes on first, and dispatches at its end.
             return
         self._sync(now)
         run_queue.enqueue(thread, current)
@@ -168,26 +178,26 @@ class Core:
             if cold_ns:
                 prefix.append((REFILL, cold_ns, "cold execution"))
             prefix_ns = charged_ns + cold_ns
+        if thread.core is not self:
+            self.machine.migrations += 1
+            thread.migrations += 1
+            thread.core = self
+            thread.touched_bytes = -1
         if thread is not last:
             if last is not None:
                 self.switches += 1
             self.last_thread = thread
-            if thread.core is not self:
-                self.machine.migrations += 1
-                thread.migrations += 1
-                thread.core = self
-                thread.touched_bytes = -1
             ns = costs.context_switch_ns
             if ns:
                 prefix.append((SWITCH, ns, "context switch"))
                 prefix_ns += ns
             size = thread.working_set_bytes
             if size:
-                ns = (
-                    costs.refill(self.touched_bytes - thread.touched_bytes, size)
-                    if thread.touched_bytes >= 0
-                    else costs.refill(costs.cache_bytes, size)
-                )
+                touched_bytes = thread.touched_bytes
+                if touched_bytes < 0:  # new, or from another core: nothing is in the cache
+                    ns = costs.refill(costs.cache_bytes, size)
+                else:
+                    ns = costs.refill(self.touched_bytes - touched_bytes, size)
                 if ns:
                     prefix.append((REFILL, ns, "cache refill"))
                     prefix_ns += ns
@@ -212,10 +222,11 @@ class Core:
         trace = self.machine.trace
         if trace is not None:
             trace.dispatched(thread, self, now, start_ns)
-        if thread.debt_ns or start_ns > now:
-            self._begin_burst(thread, start_ns, now)
-        else:
-            self._resume(thread)
+        if not thread.debt_ns and start_ns == now:
+            self._count_step(thread, now)
+        # Even an empty burst goes through the heap: or threads that owe nothing would run
+        # inside one another's calls, level upon level.
+        self._begin_burst(thread, start_ns, now)
 
     def _debit(self, segments: list[tuple[int, int, str]], sign: int) -> None:
         cpu_ns = self.cpu_ns
@@ -268,6 +279,8 @@ class Core:
             return
         self._in_burst = False
         self._ran_ns += now - self._synced_ns
+        if now >= self._slice_end_ns and self.run_queue.waiting:
+            self._resched = True
         trace = self.machine.trace
         if trace is not None:
             trace.ran(thread, self, self.burst_start_ns, now, thread.segments)
@@ -277,7 +290,6 @@ class Core:
 
     def _resume(self, thread: Thread) -> None:
         """Let the program go on until it owes time, sleeps or ends."""
-        steps = 0
         if thread.pending and thread.value is INTERRUPTED:
             self._enter_handler(thread)
         while True:
@@ -305,9 +317,16 @@ class Core:
                 return
             if thread.pending:
                 self._enter_handler(thread)
-            steps += 1
-            if steps > LIVELOCK_STEPS:
-                raise Livelock(self.machine.model, self._env._now, thread.name, steps)
+            self._count_step(thread, self._env._now)
+
+    def _count_step(self, thread: Thread, now: int) -> None:
+        """The program goes on although no time has passed; raises Livelock if that never ends."""
+        if now != self._step_ns:
+            self._step_ns = now
+            self._steps = 0
+        self._steps += 1
+        if self._steps > LIVELOCK_STEPS:
+            raise Livelock(self.machine.model, now, thread.name, self._steps)
 
     # ------------------------------------------------------- return to user mode, slices
 
@@ -325,9 +344,10 @@ class Core:
         if now < self.softirq_until_ns:
             now = self.softirq_until_ns
         for cause, ns, _ in thread.segments:
+            from_ns = at_ns
             at_ns += ns
-            if at_ns > now and cause in USER_MODE:
-                self._stop_ns = min(self._stop_ns, max(now, at_ns - ns))
+            if (cause in USER_MODE and at_ns > now) or (cause == ENTRY and from_ns >= now):
+                self._stop_ns = min(self._stop_ns, max(now, from_ns))
                 return
 
     def _stop_early(self, thread: Thread, now: int) -> None:
@@ -438,8 +458,8 @@ class Core:
             picked = self.machine.pull(self)
         if picked is not None:
             self._dispatch(picked, now)
-        elif self.softirq_until_ns > now:
-            pass  # the interrupt under way dispatches or idles at its end
+        elif self._interrupts:
+            pass  # at its end it dispatches, or the core falls idle
         else:
             self.idle_since_ns = now
 
@@ -480,12 +500,13 @@ class Core:
         """Run `ns` of softirq on this core as soon as it can, then call `action`."""
         now = self._env._now
         start_ns = max(now, self.softirq_until_ns)
-        if self.current is None and self.softirq_until_ns <= now:
+        if self.current is None and not self._interrupts:
             idle_ns = now - self.idle_since_ns
             latency_ns, charged_ns, cold_ns = self._costs.leave_idle(idle_ns)
             self.cpu_ns[IDLE] += idle_ns + latency_ns - charged_ns
             self.cpu_ns[SWITCH] += charged_ns
             self.cpu_ns[REFILL] += cold_ns
+            self._interrupt_exit_ns = (charged_ns, cold_ns)
             start_ns = now + latency_ns + cold_ns
             self.softirq_until_ns = start_ns
         elif self._in_burst:
@@ -507,14 +528,16 @@ class Core:
             self._interrupt_alarm.set(end_ns)
 
     def _on_interrupt_done(self) -> None:
-        _, ns, action = self._interrupts.popleft()
+        # It stays in the list while it acts: the core is awake, whatever it wakes.
+        _, ns, action = self._interrupts[0]
         self._softirq_owed_ns -= ns
+        action()
+        self._interrupts.popleft()
         if self._interrupts:
             self._interrupt_alarm.set(self._interrupts[0][0])
-        action()
-        now = self._env._now
-        if self.current is None and self.softirq_until_ns <= now:
-            picked = self.run_queue.pick()
+        elif self.current is None:
+            now = self._env._now
+            picked = self.run_queue.pick() or self.machine.pull(self)
             if picked is None:
                 self.idle_since_ns = now
             else:
@@ -525,7 +548,9 @@ class Core:
     def remaining_ns(self, thread: Thread) -> int:
         """CPU time that `thread` has yet to run of what it owes."""
         if thread is self.current:
-            return self.burst_end_ns - max(self._env._now, self.burst_start_ns)
+            return self.burst_end_ns - max(
+                self._env._now, self.softirq_until_ns, self.burst_start_ns
+            )
         return thread.debt_ns
 
     def trim(self, thread: Thread, ns: int) -> None:
@@ -542,16 +567,25 @@ class Core:
         """CPU time since the start by cause, in ns; adds up to now, exactly."""
         now = self._env._now
         cpu_ns = self.cpu_ns[:]
-        # What was debited and has not happened yet: interrupts first ...
+        # What was debited and has not happened yet: interrupts first, and the way out of
+        # idle before them ...
         from_ns = max(now, self.softirq_until_ns)
-        owed_ns = min(from_ns - now, self._softirq_owed_ns)
-        cpu_ns[SOFTIRQ] -= owed_ns
-        cpu_ns[IDLE] -= from_ns - now - owed_ns
+        ahead_ns = from_ns - now
+        charged_ns, cold_ns = self._interrupt_exit_ns
+        for cause, ns in (
+            (SOFTIRQ, self._softirq_owed_ns),
+            (REFILL, cold_ns),
+            (SWITCH, charged_ns),
+            (IDLE, ahead_ns),
+        ):
+            part_ns = min(ahead_ns, ns)
+            cpu_ns[cause] -= part_ns
+            ahead_ns -= part_ns
         thread = self.current
         if thread is None:
-            if from_ns == now:
+            if not self._interrupts:
                 cpu_ns[IDLE] += now - self.idle_since_ns
-            return cpu_ns
+            return _by_cause(cpu_ns)
         # ... then the way out of idle, then the burst, from its end backwards.
         if self.burst_start_ns > from_ns:
             cpu_ns[IDLE] -= self.burst_start_ns - from_ns
@@ -563,4 +597,10 @@ class Core:
             part_ns = min(ns, left_ns)
             cpu_ns[cause] -= part_ns
             left_ns -= part_ns
-        return cpu_ns
+        return _by_cause(cpu_ns)
+
+
+def _by_cause(cpu_ns: list[int]) -> list[int]:
+    *by_cause, entry_ns = cpu_ns
+    by_cause[SYSCALL] += entry_ns
+    return by_cause

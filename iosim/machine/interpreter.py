@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 class InterpreterLock:
     """The lock of one CPython process."""
 
+    name = "interpreter lock"
+
     def __init__(self, switch_interval_ns: int) -> None:
         self.switch_interval_ns = switch_interval_ns
         self.locked = False
@@ -48,6 +50,11 @@ class InterpreterLock:
         self.switch_mutex = Mutex("interpreter lock's switch mutex")
         self.switched = Condition("interpreter lock's hand-over", lock=self)
 
+    @property
+    def owner(self) -> Thread | None:
+        """The thread that holds it."""
+        return self.holder.thread if self.holder is not None else None
+
     def take(self, kernel: "CPythonKernel") -> Generator[Any, Any, None]:
         """Become the holder."""
         kernel.thread.charge(USER, kernel.costs.cpython_lock_ns, "interpreter lock")
@@ -57,7 +64,7 @@ class InterpreterLock:
             self._hold(kernel)
         kernel.in_python = True
         if self.drop_requested:  # asked for since it was taken
-            kernel.thread.core.post(kernel.thread, kernel.hand_over)
+            kernel.post_hand_over()
 
     def _hold(self, kernel: "CPythonKernel") -> None:
         self.locked = True
@@ -86,8 +93,7 @@ class InterpreterLock:
         self.drop_requested = True
         holder = self.holder
         if holder is not None and holder.in_python:
-            thread = holder.thread
-            thread.core.post(thread, holder.hand_over)
+            holder.post_hand_over()
 
     def drop(self, kernel: "CPythonKernel") -> Generator[Any, Any, None]:
         """Let another thread hold it."""
@@ -113,16 +119,24 @@ class InterpreterLock:
 class CPythonKernel(Kernel):
     """The kernel as a thread of a CPython process sees it."""
 
-    __slots__ = ("in_python", "interpreter")
+    __slots__ = ("_handing_over", "in_python", "interpreter")
 
     def __init__(self, thread: Thread, machine: "Machine", interpreter: InterpreterLock) -> None:
         super().__init__(thread, machine)
         self.interpreter = interpreter
         # Holds the lock and is not about to drop it.
         self.in_python = False
+        self._handing_over = False
+
+    def post_hand_over(self) -> None:
+        """Have the lock handed over when the program next computes. Plain call."""
+        if not self._handing_over:
+            self._handing_over = True
+            self.thread.core.post(self.thread, self.hand_over)
 
     def hand_over(self) -> Program:
         """Drop the lock because another thread has asked for it, and take it again."""
+        self._handing_over = False
         lock = self.interpreter
         if self.in_python and lock.holder is self and lock.drop_requested:
             yield from lock.drop(self)
@@ -208,10 +222,8 @@ class CPythonKernel(Kernel):
         return self._outside(super().pause())
 
     def lock(self, mutex: Mutex) -> Generator[Any, Any, None]:
-        if mutex.state:
+        if not (yield from self.trylock(mutex)):
             yield from self._outside(super().lock(mutex))
-        else:
-            yield from super().lock(mutex)
 
     def cond_wait(
         self, condition: Condition, mutex: Mutex, timeout_ns: int | None = None

@@ -17,7 +17,7 @@ from iosim.machine.locks import LockCalls
 from iosim.machine.readiness import ReadinessCalls
 from iosim.machine.signals import SignalCalls
 from iosim.machine.sockets import Socket, SocketCalls
-from iosim.machine.thread import RUN, SYSCALL, USER, Program, Thread
+from iosim.machine.thread import ENTRY, RUN, SYSCALL, USER, Program, Thread
 
 
 class Kernel(SocketCalls, ReadinessCalls, LockCalls, SignalCalls):
@@ -33,7 +33,7 @@ class Kernel(SocketCalls, ReadinessCalls, LockCalls, SignalCalls):
         """Start a thread that runs `program(kernel)`; `native`: outside the interpreter."""
         thread, costs = self.thread, self.costs
         self.syscalls["clone3"] += 1
-        thread.charge(SYSCALL, costs.syscall_ns + costs.thread_create_ns, "clone3")
+        thread.charge(ENTRY, costs.syscall_ns + costs.thread_create_ns, "clone3")
         if thread.debt_ns:
             yield RUN
         spawned = self.machine.spawn(name, program, native)
@@ -56,7 +56,7 @@ class Kernel(SocketCalls, ReadinessCalls, LockCalls, SignalCalls):
         """A new connection to `device`."""
         thread, costs = self.thread, self.costs
         self.syscalls["connect"] += 1
-        thread.charge(SYSCALL, costs.syscall_ns + costs.connect_ns, "connect")
+        thread.charge(ENTRY, costs.syscall_ns + costs.connect_ns, "connect")
         socket = Socket(device.name, device)
         self.machine.open_descriptor(socket)
         return socket
@@ -67,7 +67,7 @@ class Kernel(SocketCalls, ReadinessCalls, LockCalls, SignalCalls):
     def eventfd(self) -> Generator[Any, Any, Socket]:
         """A counter that can be watched: readable while it is not zero."""
         self.syscalls["eventfd2"] += 1
-        self.thread.charge(SYSCALL, self.costs.syscall_ns, "eventfd2")
+        self.thread.charge(ENTRY, self.costs.syscall_ns, "eventfd2")
         eventfd = Socket("eventfd", None)
         self.machine.open_descriptor(eventfd)
         return eventfd
@@ -77,7 +77,7 @@ class Kernel(SocketCalls, ReadinessCalls, LockCalls, SignalCalls):
         """Add one to the counter, and wake who watches it."""
         thread, costs = self.thread, self.costs
         self.syscalls["write"] += 1
-        thread.charge(SYSCALL, costs.syscall_ns + costs.eventfd_write_ns, "write")
+        thread.charge(ENTRY, costs.syscall_ns + costs.eventfd_write_ns, "write")
         if thread.debt_ns:
             yield RUN
         if not eventfd.received:
@@ -88,7 +88,7 @@ class Kernel(SocketCalls, ReadinessCalls, LockCalls, SignalCalls):
         """Reset the counter."""
         thread, costs = self.thread, self.costs
         self.syscalls["read"] += 1
-        thread.charge(SYSCALL, costs.syscall_ns + costs.eventfd_read_ns, "read")
+        thread.charge(ENTRY, costs.syscall_ns + costs.eventfd_read_ns, "read")
         if thread.debt_ns and not self.undisturbed():
             yield RUN
         eventfd.received.clear()

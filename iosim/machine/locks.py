@@ -17,13 +17,23 @@ Validated by: tests/timeline/test_locks.py
 """
 
 from collections.abc import Generator
-from typing import Any
+from typing import Any, Protocol
 
 from iosim.errors import Deadlock
 from iosim.machine.calls import TIMED_OUT, Calls
-from iosim.machine.thread import RUN, SYSCALL, USER, Thread, WaitQueue
+from iosim.machine.thread import ENTRY, RUN, USER, Thread, WaitQueue
 
 FREE, HELD, CONTENDED = range(3)
+
+
+class Lock(Protocol):
+    """What a thread may have to wait for because another thread has it."""
+
+    name: str
+
+    @property
+    def owner(self) -> Thread | None:
+        """Who has it."""
 
 
 class Mutex:
@@ -51,14 +61,16 @@ class Condition:
         self.wait_queue = WaitQueue(name, lock)
 
 
-def find_deadlock(thread: Thread, mutex: Mutex) -> list[tuple[Thread, Mutex]]:
-    """The cycle that closes if `thread` waits for `mutex`: (waiter, lock) pairs, or none."""
-    cycle = [(thread, mutex)]
-    owner = mutex.owner
+def find_deadlock(thread: Thread, lock: Lock) -> list[tuple[Thread, Lock]]:
+    """The cycle that closes if `thread` waits for `lock`: (waiter, lock) pairs, or none."""
+    cycle = [(thread, lock)]
+    seen = {thread}
+    owner = lock.owner
     while owner is not None and owner is not thread:
         wanted = owner.waits_on.lock if owner.waits_on is not None else None
-        if not isinstance(wanted, Mutex) or len(cycle) > 1_000:
+        if wanted is None or owner in seen:
             return []
+        seen.add(owner)
         cycle.append((owner, wanted))
         owner = wanted.owner
     return cycle if owner is thread else []
@@ -69,16 +81,21 @@ class LockCalls(Calls):
 
     __slots__ = ()
 
-    def lock(self, mutex: Mutex) -> Generator[Any, Any, None]:
-        """Take the mutex; sleep while another thread holds it. Raises Deadlock."""
+    def trylock(self, mutex: Mutex) -> Generator[Any, Any, bool]:
+        """Take the mutex if it is free; True if so."""
         thread = self.thread
         thread.charge(USER, self.costs.lock_ns, "lock")
         if thread.debt_ns and not self.undisturbed():
             yield RUN
-        if mutex.state == FREE:
-            mutex.state = HELD
-            mutex.owner = thread
-        else:
+        if mutex.state != FREE:
+            return False
+        mutex.state = HELD
+        mutex.owner = thread
+        return True
+
+    def lock(self, mutex: Mutex) -> Generator[Any, Any, None]:
+        """Take the mutex; sleep while another thread holds it. Raises Deadlock."""
+        if not (yield from self.trylock(mutex)):
             yield from self._lock_contended(mutex)
 
     def _lock_contended(self, mutex: Mutex) -> Generator[Any, Any, None]:
@@ -103,7 +120,7 @@ class LockCalls(Calls):
 
     def _enter_futex(self) -> None:
         self.syscalls["futex"] += 1
-        self.thread.charge(SYSCALL, self.costs.syscall_ns + self.costs.futex_ns, "futex")
+        self.thread.charge(ENTRY, self.costs.syscall_ns + self.costs.futex_ns, "futex")
 
     def unlock(self, mutex: Mutex) -> Generator[Any, Any, None]:
         """Free the mutex and wake a thread that waits for it."""

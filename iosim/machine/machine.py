@@ -45,10 +45,9 @@ class Memory:
     def take(self, what: str, size_bytes: int) -> None:
         """Use `size_bytes` more."""
         self.in_use[what] += size_bytes
+        self.peak[what] = max(self.in_use[what], self.peak.get(what, 0))
         self._total += size_bytes
-        if self._total > self.peak_bytes:
-            self.peak_bytes = self._total
-            self.peak[what] = max(self.in_use[what], self.peak.get(what, 0))
+        self.peak_bytes = max(self._total, self.peak_bytes)
 
     def give_back(self, what: str, size_bytes: int) -> None:
         """Use `size_bytes` less."""
@@ -164,6 +163,8 @@ class Machine:
         if slept_on.lock is not None:
             run_queue_ns, wake_up_ns, lock_ns = thread.off_core
             thread.off_core = (run_queue_ns, wake_up_ns, lock_ns + now - thread.since_ns)
+        if thread.timer is not None:
+            thread.timer.cancel()
         thread.waits_on = None
         thread.value = value
         thread.state = RUNNABLE

@@ -26,15 +26,14 @@ from collections.abc import Generator
 from typing import Any, Final
 
 from iosim.errors import DescriptorLimit
+from iosim.machine.alarm import FAR_NS
 from iosim.machine.calls import TIMED_OUT, Calls
 from iosim.machine.sockets import Socket
-from iosim.machine.thread import INTERRUPTED, RUN, SPIN, SYSCALL, USER, Thread, WaitQueue
+from iosim.machine.thread import ENTRY, INTERRUPTED, RUN, SPIN, SYSCALL, USER, Thread, WaitQueue
 
 FD_SETSIZE: Final = 1024
 """select(2) can watch descriptors below this one."""
 
-FOREVER_NS: Final = 10**15
-"""How long an unlimited poll may go on: longer than any run."""
 
 
 class Item:
@@ -56,6 +55,9 @@ class Item:
             if epoll.wait_queue.sleepers:
                 epoll.machine.wake_one(epoll.wait_queue)
 
+    def on_closed(self, socket: Socket) -> None:
+        self.epoll.forget(socket)
+
 
 class Epoll:
     """An epoll instance: interest list, ready list, and who waits."""
@@ -68,6 +70,14 @@ class Epoll:
         self.ready: deque[Item] = deque()
         self.wait_queue = WaitQueue("epoll_wait")
 
+    def forget(self, socket: Socket) -> None:
+        """Watch `socket` no longer."""
+        item = self.interest.pop(socket)
+        socket.watchers.remove(item)
+        self.machine.memory.give_back("epoll items", self.machine.costs.epoll_item_memory_bytes)
+        if item.listed:
+            self.ready.remove(item)
+
 
 class DescriptorSet:
     """What a program passes to select or poll: an array of descriptors."""
@@ -77,6 +87,7 @@ class DescriptorSet:
         self.wait_queue = WaitQueue("poll")
         self.sockets: dict[int, Socket] = {}
         self._descriptors: list[int] = []
+        self._entry_bytes = machine.costs.poll_entry_memory_bytes
         # Those that became readable since they were last found empty.
         self._candidates: set[Socket] = set()
 
@@ -93,7 +104,7 @@ class DescriptorSet:
         insort(self._descriptors, socket.descriptor)
         self.sockets[socket.descriptor] = socket
         socket.watchers.append(self)
-        self.machine.memory.take("poll entries", self.machine.costs.poll_entry_memory_bytes)
+        self.machine.memory.take("poll entries", self._entry_bytes)
         if socket.received:
             self._candidates.add(socket)
 
@@ -102,7 +113,11 @@ class DescriptorSet:
         del self._descriptors[bisect_left(self._descriptors, socket.descriptor)]
         del self.sockets[socket.descriptor]
         socket.watchers.remove(self)
+        self.machine.memory.give_back("poll entries", self._entry_bytes)
         self._candidates.discard(socket)
+
+    def on_closed(self, socket: Socket) -> None:
+        self.discard(socket)
 
     def on_readable(self, socket: Socket) -> None:
         self._candidates.add(socket)
@@ -173,6 +188,9 @@ class Ring:
         self._asking = None
         self.position = (self.position + self.asks) % len(self.sockets)
 
+    def on_closed(self, socket: Socket) -> None:
+        self.discard(socket)
+
     def on_readable(self, socket: Socket) -> None:
         self._readable.add(socket)
         thread = self._asking
@@ -200,7 +218,7 @@ class ReadinessCalls(Calls):
         """A new epoll instance."""
         self.syscalls["epoll_create1"] += 1
         costs = self.costs
-        self.thread.charge(SYSCALL, costs.syscall_ns + costs.epoll_create1_ns, "epoll_create1")
+        self.thread.charge(ENTRY, costs.syscall_ns + costs.epoll_create1_ns, "epoll_create1")
         return Epoll(self.machine)
         yield
 
@@ -210,7 +228,7 @@ class ReadinessCalls(Calls):
         """Watch `socket`, level-triggered or edge-triggered."""
         self.syscalls["epoll_ctl"] += 1
         costs, thread = self.costs, self.thread
-        thread.charge(SYSCALL, costs.syscall_ns + costs.epoll_ctl_add_ns, "epoll_ctl")
+        thread.charge(ENTRY, costs.syscall_ns + costs.epoll_ctl_add_ns, "epoll_ctl")
         if thread.debt_ns and not self.undisturbed():
             yield RUN
         item = epoll.interest[socket] = Item(epoll, socket, edge)
@@ -223,11 +241,8 @@ class ReadinessCalls(Calls):
         """Watch `socket` no longer."""
         self.syscalls["epoll_ctl"] += 1
         costs = self.costs
-        self.thread.charge(SYSCALL, costs.syscall_ns + costs.epoll_ctl_del_ns, "epoll_ctl")
-        item = epoll.interest.pop(socket)
-        socket.watchers.remove(item)
-        if item.listed:
-            epoll.ready.remove(item)
+        self.thread.charge(ENTRY, costs.syscall_ns + costs.epoll_ctl_del_ns, "epoll_ctl")
+        epoll.forget(socket)
         return
         yield
 
@@ -237,7 +252,7 @@ class ReadinessCalls(Calls):
         """Sockets that are readable; sleep until there is one, or `timeout_ns` are over."""
         thread, costs, machine = self.thread, self.costs, self.machine
         self.syscalls["epoll_wait"] += 1
-        thread.charge(SYSCALL, costs.syscall_ns + costs.epoll_wait_ns, "epoll_wait")
+        thread.charge(ENTRY, costs.syscall_ns + costs.epoll_wait_ns, "epoll_wait")
         ready = epoll.ready
         if thread.debt_ns and not (ready and self.undisturbed()):
             yield RUN
@@ -262,6 +277,8 @@ class ReadinessCalls(Calls):
                 if events:
                     break
             if timeout_ns == 0:
+                if not thread.debt_ns:
+                    yield RUN  # even where nothing costs anything the core sees it
                 break
             if thread.debt_ns:
                 yield RUN
@@ -304,7 +321,7 @@ class ReadinessCalls(Calls):
         if timeout_ns != 0:
             joined = descriptors.before(readable[0]) if readable else count
         thread.charge(
-            SYSCALL,
+            ENTRY,
             costs.syscall_ns + costs.poll_ns + scan_ns + joined * costs.poll_register_ns,
             name,
         )
@@ -337,7 +354,7 @@ class ReadinessCalls(Calls):
         if thread.debt_ns and not self.undisturbed():
             yield RUN
         count = len(ring.sockets)
-        limit = rounds * count if rounds is not None else FOREVER_NS // ask_ns
+        limit = rounds * count if rounds is not None else 2 * FAR_NS // ask_ns
         in_vain = ring.fruitless()
         asks = limit if in_vain is None else min(in_vain, limit)
         if asks:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from iosim.machine.calls import Calls
-from iosim.machine.thread import RUN, SYSCALL, Program, Thread
+from iosim.machine.thread import ENTRY, RUN, SYSCALL, Program, Thread
 
 
 class Signals:
@@ -37,7 +37,7 @@ class SignalCalls(Calls):
         """Handle this thread's signals by `handler(value)`; return where to send them."""
         self.syscalls["rt_sigaction"] += 1
         costs = self.costs
-        self.thread.charge(SYSCALL, costs.syscall_ns + costs.sigprocmask_ns, "rt_sigaction")
+        self.thread.charge(ENTRY, costs.syscall_ns + costs.sigprocmask_ns, "rt_sigaction")
         return Signals(handler)
         yield
 
@@ -46,7 +46,7 @@ class SignalCalls(Calls):
         costs = self.costs
         self.syscalls["rt_sigqueueinfo"] += 1
         own = self.thread
-        own.charge(SYSCALL, costs.syscall_ns + costs.signal_send_ns, "rt_sigqueueinfo")
+        own.charge(ENTRY, costs.syscall_ns + costs.signal_send_ns, "rt_sigqueueinfo")
         if own.debt_ns:
             yield RUN
         raise_signal(thread, signals, value)
@@ -58,7 +58,7 @@ class SignalCalls(Calls):
         """Have this thread sent a signal with `value` in `ns`; late by the timer's slack."""
         thread, costs = self.thread, self.costs
         self.syscalls["timer_settime"] += 1
-        thread.charge(SYSCALL, costs.syscall_ns + costs.timer_set_ns, "timer_settime")
+        thread.charge(ENTRY, costs.syscall_ns + costs.timer_set_ns, "timer_settime")
         if thread.debt_ns:
             yield RUN
         self.machine.timers.at(
@@ -69,7 +69,7 @@ class SignalCalls(Calls):
         """Sleep until a signal has been handled."""
         thread, costs = self.thread, self.costs
         self.syscalls["pause"] += 1
-        thread.charge(SYSCALL, costs.syscall_ns, "pause")
+        thread.charge(ENTRY, costs.syscall_ns, "pause")
         if thread.debt_ns:
             yield RUN
         yield thread.alone
@@ -90,7 +90,7 @@ def _handle_all(thread: Thread, signals: Signals) -> Program:
         thread.charge(SYSCALL, costs.signal_deliver_ns, "signal delivery")
         yield from signals.handler(value)
         thread.kernel.syscalls["rt_sigreturn"] += 1
-        thread.charge(SYSCALL, costs.syscall_ns + costs.sigreturn_ns, "rt_sigreturn")
+        thread.charge(ENTRY, costs.syscall_ns + costs.sigreturn_ns, "rt_sigreturn")
         if thread.debt_ns:
             yield RUN
     signals.handling = False

@@ -21,7 +21,7 @@ from typing import Any, Final, Protocol
 
 from iosim.machine.calls import Calls
 from iosim.machine.costs import REFILL_STEP_BITS, REFILL_STEPS
-from iosim.machine.thread import REFILL, RUN, SOFTIRQ, SYSCALL, Thread, WaitQueue
+from iosim.machine.thread import REFILL, ENTRY, RUN, SOFTIRQ, SYSCALL, Thread, WaitQueue
 
 
 class Sentinel:
@@ -43,6 +43,9 @@ class Watcher(Protocol):
 
     def on_readable(self, socket: "Socket") -> None:
         """Something has arrived on `socket`. Plain call at that instant."""
+
+    def on_closed(self, socket: "Socket") -> None:
+        """The program is about to close `socket`: watch it no longer."""
 
 
 class Message(Protocol):
@@ -130,12 +133,13 @@ class SocketCalls(Calls):
         """Take a new connection from the queue; sleep until there is one, or EAGAIN."""
         thread, costs = self.thread, self.costs
         self.syscalls["accept4"] += 1
-        thread.charge(SYSCALL, costs.syscall_ns, "accept4")
+        thread.charge(ENTRY, costs.syscall_ns, "accept4")
         if not listener.received:
             if thread.debt_ns:
                 yield RUN
             while not listener.received:
                 if listener.nonblocking:
+                    yield RUN
                     return EAGAIN
                 yield listener.wait_queue
         connection = listener.received.popleft()
@@ -150,9 +154,11 @@ class SocketCalls(Calls):
         self.syscalls["recvfrom"] += 1
         received = socket.received
         if received:
+            cause = ENTRY
             ns = costs.syscall_ns + costs.recvfrom_ns
         else:
-            thread.charge(SYSCALL, costs.syscall_ns, "recvfrom")
+            cause = SYSCALL
+            thread.charge(ENTRY, costs.syscall_ns, "recvfrom")
             ns = costs.recvfrom_ns
             if thread.debt_ns:
                 yield RUN
@@ -160,11 +166,13 @@ class SocketCalls(Calls):
                 if socket.nonblocking:
                     self.machine.wasted_polls += 1
                     thread.charge(SYSCALL, costs.recvfrom_eagain_ns, "recvfrom")
+                    if not thread.debt_ns:
+                        yield RUN  # even where nothing costs anything the core sees it
                     return EAGAIN
                 yield socket.wait_queue
         message = received.popleft()
         if message is EOF:
-            thread.charge(SYSCALL, ns, "recvfrom")
+            thread.charge(cause, ns, "recvfrom")
             return EOF
         core = thread.core
         touched = core.touched_bytes
@@ -176,8 +184,8 @@ class SocketCalls(Calls):
         message.begin(thread, self.env._now + thread.debt_ns)
         # As two calls of `charge`, written out: this is the simulator's busiest spot.
         ns += message.bytes * costs.recvfrom_per_kib_ns >> 10
-        thread.segments.append((SYSCALL, ns, "recvfrom"))
-        core.cpu_ns[SYSCALL] += ns
+        thread.segments.append((cause, ns, "recvfrom"))
+        core.cpu_ns[cause] += ns
         if refill_ns:
             thread.segments.append((REFILL, refill_ns, "connection refill"))
             core.cpu_ns[REFILL] += refill_ns
@@ -191,8 +199,8 @@ class SocketCalls(Calls):
         peer = socket.peer
         ns = costs.syscall_ns + costs.sendto_ns + (size_bytes * costs.sendto_per_kib_ns >> 10)
         cpu_ns = thread.core.cpu_ns
-        thread.segments.append((SYSCALL, ns, "sendto"))
-        cpu_ns[SYSCALL] += ns
+        thread.segments.append((ENTRY, ns, "sendto"))
+        cpu_ns[ENTRY] += ns
         if peer.softirq_on_sender:
             softirq_ns = costs.receive_softirq_ns
             thread.segments.append((SOFTIRQ, softirq_ns, "receive softirq"))
@@ -209,9 +217,10 @@ class SocketCalls(Calls):
         """Close a connection; whatever watched it no longer does."""
         thread, costs = self.thread, self.costs
         self.syscalls["close"] += 1
-        thread.charge(SYSCALL, costs.syscall_ns + costs.close_ns, "close")
+        thread.charge(ENTRY, costs.syscall_ns + costs.close_ns, "close")
         if thread.debt_ns:
             yield RUN
-        socket.watchers.clear()
+        for watcher in tuple(socket.watchers):
+            watcher.on_closed(socket)
         self.machine.close_descriptor(socket)
         socket.peer.closed(socket)

@@ -38,6 +38,9 @@ IDLE: Final = 6
 CAUSES: Final = ("user", "syscall", "switch", "refill", "softirq", "spin", "idle")
 """Where a core's time goes, by the index used in `Core.cpu_ns`."""
 
+ENTRY: Final = 7
+"""The cause `SYSCALL` where a syscall begins: the instant before is in user mode."""
+
 USER_MODE: Final = frozenset({USER, SPIN})
 """Causes in whose time a thread may be preempted or take a signal.
 

@@ -8,6 +8,6 @@ PATTERNS = {"memory_*_bytes": Metric("bytes", "Peak of this part.")}
 
 
 def measure(record: Record) -> Values:
-    yield "memory_bytes", sum(record.memory_bytes.values())
+    yield "memory_bytes", record.memory_peak_bytes
     for part, size_bytes in record.memory_bytes.items():
         yield f"memory_{part.replace(' ', '_')}_bytes", size_bytes

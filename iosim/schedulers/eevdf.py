@@ -57,8 +57,12 @@ class Entity:
         self.lag = 0
         self.delayed = False
         self.thread: Thread | None = None
-        # Identifies the entity's one valid place in the heaps; 0: it is in none.
+        # Counts its moves: of its places in heaps, the one with this stamp is valid.
         self.stamp = 0
+
+
+Place = tuple[int, int, int, Entity]
+"""(v or deadline, order of entry, the entity's stamp then, entity): an item of a heap."""
 
 
 class Queue:
@@ -71,7 +75,7 @@ class Queue:
         "_lag_limit",
         "_overdue",
         "_slice_ns",
-        "_stamp",
+        "_pushes",
         "_tick_ns",
         "_total",
         "waiting",
@@ -83,14 +87,14 @@ class Queue:
         self._lag_limit = max(2 * options.slice, options.tick)
         self._total = 0
         self._count = 0
-        self._stamp = 0
+        self._pushes = 0
         # The running thread used up its slice; to be acted on at the next occasion.
         self._overdue = False
         self.waiting = 0
         # Waiting entities by deadline, and those not yet found eligible by v. An entry
         # is valid while its stamp is its entity's.
-        self._eligible: list[tuple[int, int, Entity]] = []
-        self._future: list[tuple[int, int, Entity]] = []
+        self._eligible: list[Place] = []
+        self._future: list[Place] = []
 
     # ------------------------------------------------------------------ the competition
 
@@ -119,8 +123,9 @@ class Queue:
         self._count -= 1
 
     def _push(self, entity: Entity) -> None:
-        self._stamp = entity.stamp = self._stamp + 1
-        heappush(self._future, (entity.v, self._stamp, entity))
+        self._pushes += 1
+        entity.stamp += 1
+        heappush(self._future, (entity.v, self._pushes, entity.stamp, entity))
 
     # ------------------------------------------------------------------------- RunQueue
 
@@ -158,15 +163,15 @@ class Queue:
         eligible, future = self._eligible, self._future
         total, count = self._total, self._count
         while future and future[0][0] * count <= total:
-            _, stamp, entity = heappop(future)
+            _, order, stamp, entity = heappop(future)
             if entity.stamp == stamp:
-                heappush(eligible, (entity.deadline, stamp, entity))
+                heappush(eligible, (entity.deadline, order, stamp, entity))
         while eligible:
-            _, stamp, entity = eligible[0]
+            _, order, stamp, entity = eligible[0]
             if entity.stamp == stamp:
                 if entity.v * count <= total:
                     return entity
-                heappush(future, (entity.v, stamp, entity))
+                heappush(future, (entity.v, order, stamp, entity))
             heappop(eligible)
         return None
 
@@ -180,7 +185,7 @@ class Queue:
             # V is a mean, so the least v is eligible, whatever rounding does.
             entity = self._first()
             assert entity is not None
-            entity.stamp = 0
+            entity.stamp += 1
             heappop(self._eligible)
             if not entity.delayed:
                 self.waiting -= 1
@@ -196,7 +201,7 @@ class Queue:
     def _forget_sleepers(self) -> None:
         """Nothing runs and nothing waits: dequeue in turn all who sleep in the queue."""
         while (entity := self._first()) is not None:
-            entity.stamp = 0
+            entity.stamp += 1
             heappop(self._eligible)
             self._dequeue_delayed(entity)
 
@@ -235,10 +240,10 @@ class Queue:
         entity = next(
             entity
             for heap in (self._future, self._eligible)
-            for _, stamp, entity in reversed(heap)
+            for _, _, stamp, entity in reversed(heap)
             if entity.stamp == stamp and not entity.delayed
         )
-        entity.stamp = 0
+        entity.stamp += 1
         self.waiting -= 1
         self._leave(entity)
         assert entity.thread is not None

@@ -1,0 +1,9 @@
+"""What a person or another program is shown: results to terminal, files and timelines.
+
+    table.py      Results -> tables (what is shown)     layout.py    tables -> text in 80 columns
+    finding.py    Results -> one or two sentences       export.py    Results -> JSON, CSV, Markdown
+    timeline.py   a run, watched -> one moment of it    story.py     that moment -> text
+    catalogue.py  kinds and their options -> text
+
+Nothing here simulates or computes a metric, and nothing prints: text is returned.
+"""

@@ -1,0 +1,162 @@
+"""What there is to choose from: kinds by folder, and the options of one of them.
+
+Everything is read from the plug-ins themselves, so that a third party's are listed, too.
+
+Validated by: tests/cli/test_list.py
+"""
+
+from collections.abc import Iterator, Mapping
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+from iosim.errors import UsageError, did_you_mean, shown
+from iosim.plugins import first_line, kinds
+from iosim.report.layout import WIDTH
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from pydantic import BaseModel
+
+FOLDERS: Mapping[str, str] = {
+    "models": "io_models",
+    "devices": "devices",
+    "workloads": "workloads",
+    "schedulers": "schedulers",
+    "profiles": "profiles",
+    "metrics": "metrics",
+}
+"""What can be listed, and the folder it lives in."""
+
+
+def listing(what: str) -> str:
+    """One line for each kind: its name, and what it is. Raises UsageError."""
+    if what not in FOLDERS:
+        hint = did_you_mean(what, FOLDERS)
+        raise UsageError(
+            f"expected one of {', '.join(FOLDERS)}, found {shown(what)}"
+            + (f"; {hint}" if hint else "")
+        )
+    return _in_columns(list(_entries(what)))
+
+
+def options(what: str, name: str) -> str:
+    """The options of one kind: type, default, meaning. Raises UsageError."""
+    listing(what)
+    entries = dict(_entries(what))
+    if name not in entries:
+        hint = did_you_mean(name, entries)
+        raise UsageError(
+            f"expected one of the {what} ({', '.join(entries)}), found {shown(name)}"
+            + (f"; {hint}" if hint else "")
+        )
+    lines = [*wrap(f"{name}: {entries[name]}", WIDTH), ""]
+    if what == "metrics":
+        return lines[0] + "\n"
+    if what == "profiles":
+        return "\n".join(lines) + "\n" + _in_columns(list(_costs(name)))
+    module = kinds(FOLDERS[what])[name]
+    found = list(_options(module.Options))
+    for key, kind, meaning in found:
+        lines += wrap(f"{key}  ({kind})", WIDTH, initial_indent="  ", subsequent_indent="      ")
+        lines += wrap(meaning, WIDTH, initial_indent="      ", subsequent_indent="      ")
+    if not found:
+        lines.append("  It has no options.")
+    return "\n".join(lines) + "\n"
+
+
+def _in_columns(entries: list[tuple[str, str]]) -> str:
+    width = max((len(name) for name, _ in entries), default=0) + 2
+    lines = []
+    for name, text in entries:
+        lines += wrap(
+            f"{name:{width}}{text}", WIDTH, subsequent_indent=" " * width, drop_whitespace=True
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _entries(what: str) -> Iterator[tuple[str, str]]:
+    if what == "profiles":
+        yield from _profiles()
+    elif what == "metrics":
+        for module in kinds("metrics").values():
+            for name, metric in module.NAMES.items():
+                yield name, f"[{metric.unit}] {metric.description}"
+            for name, metric in getattr(module, "PATTERNS", {}).items():
+                yield name, f"[{metric.unit}] {metric.description}"
+    else:
+        for name, module in kinds(FOLDERS[what]).items():
+            yield name, _says(module)
+
+
+def _profiles() -> Iterator[tuple[str, str]]:
+    from iosim.profile import SHIPPED_FOLDER
+    from iosim.yaml_source import load_bytes
+
+    for path in sorted(SHIPPED_FOLDER.glob("*.yaml")):
+        # Only what it says of itself: reading all of its costs takes a while.
+        head, _, _ = path.read_bytes().partition(b"\ncosts:")
+        yield path.stem, str(load_bytes(head, str(path)).data["description"])
+
+
+def _costs(profile: str) -> Iterator[tuple[str, str]]:
+    """Each cost of a profile as `--set profile.COST=...` takes it, and how it is known."""
+    from iosim.profile import load
+    from iosim.units import canonical_duration, canonical_size
+
+    for name, entry in load(profile).entries.items():
+        if isinstance(entry.value, tuple):
+            value = f"table of {len(entry.value)}"
+        elif entry.unit == "ns":
+            value = canonical_duration(entry.value)
+        else:
+            value = canonical_size(entry.value)
+        yield name, f"{value:>12}  {entry.how}"
+
+
+def _says(module: "ModuleType") -> str:
+    """What a kind is, as its options say it, else the module."""
+    documented = (module.Options.__doc__ or "").strip()
+    return documented.splitlines()[0] if documented else first_line(module)
+
+
+def _options(model: "type[BaseModel]") -> Iterator[tuple[str, str, str]]:
+    """Each option's key, type with default, and meaning; nested ones as `outer.inner`."""
+    schema = model.model_json_schema()
+    yield from _fields(schema, schema.get("$defs", {}), "")
+
+
+def _fields(
+    schema: Mapping[str, Any], definitions: Mapping[str, Any], prefix: str
+) -> Iterator[tuple[str, str, str]]:
+    required = schema.get("required", ())
+    for key, field in schema.get("properties", {}).items():
+        inner = definitions.get(field.get("$ref", "").rpartition("/")[2])
+        if inner is not None:
+            yield from _fields(inner, definitions, f"{prefix}{key}.")
+            continue
+        kind = _kind(field)
+        default = "required" if key in required else f"default {_spelled(field.get('default'))}"
+        yield prefix + key, f"{kind}; {default}", field.get("description", "")
+
+
+def _kind(field: Mapping[str, Any]) -> str:
+    """What a value may be, in a few words."""
+    if "enum" in field:
+        return " | ".join(map(str, field["enum"]))
+    if "examples" in field:
+        return f"e.g. {field['examples'][0]}"
+    if "oneOf" in field:
+        forms = [form["required"][0] for form in field["oneOf"] if form.get("required")]
+        return f"one of {', '.join(forms)}"
+    if "anyOf" in field:
+        forms = [form for form in field["anyOf"] if form.get("type") != "null"]
+        return " or ".join(dict.fromkeys(_kind(form) for form in forms))
+    named = {"boolean": "true | false", "string": "text", "integer": "whole number"}
+    return named.get(field.get("type", ""), field.get("type", "a mapping"))
+
+
+def _spelled(default: object) -> str:
+    if default is None:
+        return "none"
+    return str(default).lower() if isinstance(default, bool) else str(default)

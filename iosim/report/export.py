@@ -1,0 +1,127 @@
+"""Results as files: the JSON document, a long CSV table, Markdown tables.
+
+    results.json    the document that `iosim run --json` prints
+    results.csv     model, metric, mean, low, high, unit; an empty field where there is none
+    results.md      the tables of the terminal, and the finding
+
+A file is written beside its place and then moved there, so that nobody ever reads half of
+one, and what stood there before survives a failure.
+
+Scope: which format it is, the name's extension says. `Export.to` finds out before a run
+whether the file could be written.
+Validated by: tests/cli/test_export.py
+"""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from iosim.errors import UsageError, did_you_mean
+from iosim.report.layout import Table
+from iosim.results import Results
+
+
+def to_json(results: Results) -> str:
+    """The document, indented; never NaN or Infinity."""
+    return json.dumps(results.to_document(), allow_nan=False, indent=2, ensure_ascii=False) + "\n"
+
+
+def to_csv(results: Results) -> str:
+    """One line for each model and metric."""
+    from iosim.metrics import describe
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("model", "metric", "mean", "low", "high", "unit"))
+    for model in results.models:
+        for name, e in model.metrics.items():
+            writer.writerow((model.label, name, e.mean, e.low, e.high, describe(name).unit))
+    return text.getvalue()
+
+
+def to_markdown(results: Results) -> str:
+    """All tables, under a heading of the scenario's name."""
+    from iosim.report.finding import findings
+    from iosim.report.table import describe, endings, tables
+
+    parts = [f"# {_escaped(results.scenario.name)}"]
+    parts.append("\n".join(f"    {line}" for line in describe(results.scenario)))
+    parts += [_table(table) for table in tables(results)]
+    ends = [f"- {_escaped(line)}" for line in endings(results)]
+    if ends:
+        parts.append("\n".join(ends))
+    parts += [_escaped(sentence) for sentence in findings(results)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(table: Table) -> str:
+    heads = [_escaped(column.title).strip() for column in table.columns]
+    lines = [f"**{_escaped(table.title)}**", ""] if table.title else []
+    lines.append(_line(heads))
+    lines.append(_line([":--", *["--:"] * (len(heads) - 1)]))
+    lines += [_line([_escaped(str(cell)).strip() for cell in row]) for row in table.rows]
+    lines += ["", *table.notes] if table.notes else []
+    return "\n".join(lines)
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _escaped(text: str) -> str:
+    """Text in which Markdown finds no markup."""
+    return "".join(f"\\{char}" if char in "\\|*_`<[#" else char for char in text)
+
+
+FORMATS: Mapping[str, Callable[[Results], str]] = {
+    ".json": to_json,
+    ".csv": to_csv,
+    ".md": to_markdown,
+}
+
+
+@dataclass(frozen=True)
+class Export:
+    """A file to write, known to be writable."""
+
+    path: Path
+    write_as: Callable[[Results], str]
+
+    @classmethod
+    def to(cls, path: Path) -> "Export":
+        """An export to `path`. Raises UsageError if it could not be written."""
+        extension = path.suffix.lower()
+        if extension not in FORMATS:
+            known = ", ".join(FORMATS)
+            hint = did_you_mean(extension, FORMATS)
+            raise UsageError(
+                f"--export {path}: expected a file that ends in one of {known}, found "
+                f"'{path.suffix}'" + (f"; {hint}" if hint else "")
+            )
+        folder = path.parent
+        if path.is_dir():
+            raise UsageError(f"--export {path}: expected a file, found a folder")
+        if not folder.is_dir():
+            raise UsageError(f"--export {path}: expected the folder '{folder}' to exist")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise UsageError(f"--export {path}: expected a folder that can be written to")
+        return cls(path, FORMATS[extension])
+
+    def write(self, results: Results) -> None:
+        """Write the file. Raises UsageError if that fails after all."""
+        write_atomically(self.path, self.write_as(results))
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Put a file with this text in its place at once. Raises UsageError."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        unfinished.write_text(text, encoding="utf-8")
+        os.replace(unfinished, path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None

@@ -1,0 +1,124 @@
+"""What the numbers say, in a sentence or two, and no more than they say.
+
+Models are compared by paired differences, replication by replication: all of them met the
+same arrivals and demands, so a difference may be certain where their intervals overlap,
+and is only called one if the 95% interval of the differences leaves out zero.
+
+Not done: correcting for the number of comparisons; explaining why.
+Source: Law, Simulation Modeling and Analysis, 5th ed., 10.2.1 (paired-t confidence).
+Validated by: tests/cli/test_finding.py
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from iosim.metrics import measure_all
+from iosim.report.table import per_request, traffic
+from iosim.results import ModelResult, Results
+from iosim.statistics import paired_difference
+from iosim.units import format_duration_ns, format_percent
+
+KEEPS_UP = 0.95
+"""A server that answers less than this part of an open workload does not keep up."""
+
+
+@dataclass(frozen=True)
+class _Values:
+    """One metric of one model: its mean, and its value in each replication."""
+
+    label: str
+    mean: float
+    values: dict[int, float | None]
+
+
+def findings(results: Results) -> list[str]:
+    """Sentences on who failed to keep up, and on who does with least."""
+    models = [model for model in results.models if model.records and not model.error]
+    found = list(_overload(results, models))
+    if len(models) > 1:
+        one = traffic(results.scenario).removesuffix("s")
+        cpu = f"CPU time per {one}"
+        found += _least(models, "cpu_time_per_request_ns", "Least", cpu, format_duration_ns)
+        switches = f"context switches per {one}"
+        found += _least(models, "context_switches", "Fewest", switches, per_request)
+    return found
+
+
+def _overload(results: Results, models: Iterable[ModelResult]) -> Iterable[str]:
+    """Who did not answer what was asked."""
+    is_open = hasattr(results.scenario.workload.options, "rate")
+    behind = []
+    for model in models:
+        offered = sum(record.offered for record in model.records)
+        lost = sum(record.refused + record.timed_out for record in model.records)
+        waiting = sum(record.in_flight for record in model.records)
+        # In a closed workload every user always waits for something.
+        answered = 1 - (lost + (waiting if is_open else 0)) / offered if offered else 1.0
+        if answered < KEEPS_UP:
+            behind.append(f"{model.label} ({format_percent(answered)})")
+    if behind:
+        yield (
+            f"Did not keep up with the load, by the part answered in time: {', '.join(behind)}; "
+            "response times there tell how long the run was, not how fast the server is."
+        )
+
+
+def _values(model: ModelResult, metric: str) -> _Values | None:
+    values = {}
+    for record in model.records:
+        measured = measure_all(record)
+        measured["context_switches"] = _sum(
+            measured["voluntary_switches_per_request"],
+            measured["involuntary_switches_per_request"],
+        )
+        values[record.replication] = measured[metric]
+    known = [value for value in values.values() if value is not None]
+    return _Values(model.label, sum(known) / len(known), values) if known else None
+
+
+def _sum(*values: float | None) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
+
+
+def _least(
+    models: Iterable[ModelResult],
+    metric: str,
+    least: str,
+    noun: str,
+    show: Callable[[float], str],
+) -> list[str]:
+    """Who has the least of something, with whom it may be shared, and who has the most."""
+    found = [values for model in models if (values := _values(model, metric)) is not None]
+    if len(found) < 2:
+        return []
+    found.sort(key=lambda values: values.mean)
+    best, worst = found[0], found[-1]
+    if len(best.values) < 2:
+        return [
+            f"In this one replication {best.label} had the {least.lower()} {noun} ({show(best.mean)}) and "
+            f"{worst.label} the most ({show(worst.mean)}); more replications would tell whether "
+            "that is chance."
+        ]
+    equals = [other for other in found[1:] if not _differs(best, other)]
+    if len(equals) == len(found) - 1:
+        return [f"No two models can be told apart by {noun}: about {show(best.mean)} each."]
+    if not equals:
+        start = f"{least} {noun}: {best.label}, {show(best.mean)}"
+    else:
+        names = [best.label, *(values.label for values in equals)]
+        start = (
+            f"{least} {noun}: {', '.join(names[:-1])} and {names[-1]}, about {show(best.mean)} "
+            "(the best cannot be told apart)"
+        )
+    factor = f", {worst.mean / best.mean:.2g} times as much" if best.mean else ""
+    return [f"{start}; most: {worst.label}, {show(worst.mean)}{factor}."]
+
+
+def _differs(a: _Values, b: _Values) -> bool:
+    """True if the interval of the paired differences leaves out zero."""
+    common = sorted(a.values.keys() & b.values.keys())
+    difference = paired_difference([a.values[i] for i in common], [b.values[i] for i in common])
+    if difference.low is None or difference.high is None:
+        return False
+    return difference.low > 0 or difference.high < 0

@@ -1,35 +1,32 @@
-"""The benchmark's reduced model in idiomatic SimPy, for comparison.
+"""The benchmark's model in idiomatic SimPy, for comparison.
 
-What it models: the same server, load and costs as iosim's on one core with loopback
-clients: Poisson arrivals over n connections, a core that the clients' machine has and
-one that the server has, wake-up, context switch, recvfrom, computing, sendto.
+What it models: the same server, clients and costs as iosim's on one core with loopback
+clients: Poisson arrivals over n connections, a clients' core that sends and receives one
+message at a time, a server core with idle exit, cold execution, context switches and
+cache refill, and recvfrom, computing, sendto, epoll_wait. Both simulators must agree on
+response time and switches (benchmarks/speed.py prints both).
 
-Written as SimPy's documentation teaches: a process for each thread and for the source, a
-Resource for each core, a Store for each socket or ready list, a timeout for each piece
-of time. It counts requests, switches and response times, and nothing else.
+Written as SimPy's documentation teaches: a process for each thread, each message on its
+way and the source, a Resource for each core, a Store for each socket or ready list, a
+timeout for each cost that has a name. Costs come from iosim's profile.
 
-Not modelled (iosim does all of this at the same time): run queues and preemption, CPU
-accounting by cause, parts of the response time, cache refill, syscall counts, warm-up,
-connection set-up, histograms.
+Not modelled (iosim does all of this at the same time): time slices and preemption,
+syscalls by name, parts of the response time, percentiles, warm-up, connection set-up.
 """
 
 import random
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import simpy
 
-IDLE_EXIT_NS = 30_000
-CONTEXT_SWITCH_NS = 650
-RECVFROM_NS = 2_000
-SENDTO_NS = 2_100
-CLIENT_SEND_NS = 2_100
-EPOLL_WAIT_NS = 110
-EPOLL_WAIT_PER_EVENT_NS = 90
-COROUTINE_SWITCH_NS = 400
+from iosim.machine.costs import Costs
 
 Process = Generator[simpy.Event, Any, None]
+
+REQUEST_BYTES = 128
+REPLY_BYTES = 1024
 
 
 @dataclass
@@ -47,102 +44,140 @@ class Outcome:
     completed: int = 0
     switches: int = 0
     response_ns: int = 0
-    events: int = field(default=0)
+    busy_ns: int = 0
+    events: int = 0
 
 
-def source(
-    env: simpy.Environment,
-    client_core: simpy.Resource,
-    inboxes: list[simpy.Store],
-    rate_per_s: float,
-    demand_ns: int,
-    rng: random.Random,
-) -> Process:
-    """Send requests on random connections, with exponential gaps."""
-    while True:
-        yield env.timeout(round(rng.expovariate(rate_per_s / 1e9)))
-        inbox = rng.choice(inboxes)
-        env.process(send(env, client_core, inbox, Request(int(env.now), demand_ns)))
+class Model:
+    """One server with its clients."""
 
+    def __init__(self, costs: Costs, connections: int) -> None:
+        self.env = simpy.Environment()
+        self.costs = costs
+        self.connections = connections
+        self.rng = random.Random(1)
+        self.outcome = Outcome()
+        self.core = simpy.Resource(self.env)
+        self.client_core = simpy.Resource(self.env)
+        self.idle_since_ns = 0
+        distance = connections * costs.connection_bytes
+        self.connection_refill_ns = costs.refill(distance, costs.connection_bytes)
+        distance += connections * costs.thread_working_set_bytes
+        self.thread_refill_ns = costs.refill(distance, costs.thread_working_set_bytes)
 
-def send(
-    env: simpy.Environment, client_core: simpy.Resource, inbox: simpy.Store, request: Request
-) -> Process:
-    """One message: the clients' core is busy with it, then it is in the socket."""
-    with client_core.request() as turn:
-        yield turn
-        yield env.timeout(CLIENT_SEND_NS)
-    yield inbox.put(request)
+    def source(self, inboxes: list[simpy.Store], rate_per_s: float, demand_ns: int) -> Process:
+        """Send requests on random connections, with exponential gaps."""
+        while True:
+            yield self.env.timeout(round(self.rng.expovariate(rate_per_s / 1e9)))
+            request = Request(int(self.env.now), demand_ns)
+            self.env.process(self.send(self.rng.choice(inboxes), request))
 
-
-def serve(env: simpy.Environment, request: Request, outcome: Outcome) -> Process:
-    """Read, compute, answer."""
-    yield env.timeout(RECVFROM_NS)
-    yield env.timeout(request.demand_ns)
-    yield env.timeout(SENDTO_NS)
-    outcome.completed += 1
-    outcome.response_ns += int(env.now) - request.sent_ns
-
-
-def connection_thread(
-    env: simpy.Environment, core: simpy.Resource, inbox: simpy.Store, outcome: Outcome
-) -> Process:
-    """Blocking: a thread that sleeps on its socket."""
-    while True:
-        request = yield inbox.get()
-        outcome.switches += 1
-        idle = core.count == 0
-        with core.request() as turn:
+    def send(self, inbox: simpy.Store, request: Request) -> Process:
+        """A request: the clients' core sends it, then it is in the socket."""
+        with self.client_core.request() as turn:
             yield turn
-            if idle:
-                yield env.timeout(IDLE_EXIT_NS)
-            yield env.timeout(CONTEXT_SWITCH_NS)
-            yield from serve(env, request, outcome)
+            costs = self.costs
+            yield self.env.timeout(costs.syscall_ns + costs.sendto_ns + costs.receive_softirq_ns)
+        yield inbox.put(request)
 
-
-def event_loop(
-    env: simpy.Environment,
-    core: simpy.Resource,
-    ready: simpy.Store,
-    outcome: Outcome,
-    switch_ns: int,
-) -> Process:
-    """epoll, or coroutines over it: one thread takes all that is ready."""
-    while True:
-        asleep = not ready.items
-        batch = [(yield ready.get())]
-        with core.request() as turn:
+    def receive(self, request: Request) -> Process:
+        """An answer: the clients' core receives it."""
+        with self.client_core.request() as turn:
             yield turn
-            if asleep:
-                outcome.switches += 1
-                yield env.timeout(IDLE_EXIT_NS)
-            while ready.items:
-                batch.append((yield ready.get()))
-            yield env.timeout(EPOLL_WAIT_NS + EPOLL_WAIT_PER_EVENT_NS * len(batch))
-            for request in batch:
-                if switch_ns:
-                    yield env.timeout(switch_ns)
-                yield from serve(env, request, outcome)
+            yield self.env.timeout(self.costs.syscall_ns + self.costs.recvfrom_ns)
+        self.outcome.completed += 1
+        self.outcome.response_ns += int(self.env.now) - request.sent_ns
+
+    def spend(self, ns: int) -> simpy.Event:
+        """Let the server's core be busy for `ns`."""
+        self.outcome.busy_ns += ns
+        return self.env.timeout(ns)
+
+    def wake_up(self) -> Process:
+        """The core leaves idle for the thread that has just got it."""
+        latency_ns, charged_ns, cold_ns = self.costs.leave_idle(
+            int(self.env.now) - self.idle_since_ns
+        )
+        yield self.env.timeout(latency_ns - charged_ns)
+        yield self.spend(charged_ns)
+        yield self.spend(cold_ns)
+
+    def serve(self, request: Request) -> Process:
+        """Read, compute, answer."""
+        costs = self.costs
+        ns = costs.syscall_ns + costs.recvfrom_ns
+        yield self.spend(ns + (REQUEST_BYTES * costs.recvfrom_per_kib_ns >> 10))
+        yield self.spend(self.connection_refill_ns)
+        yield self.spend(request.demand_ns)
+        ns = costs.syscall_ns + costs.sendto_ns
+        yield self.spend(ns + (REPLY_BYTES * costs.sendto_per_kib_ns >> 10))
+        yield self.spend(costs.receive_softirq_ns)
+        self.env.process(self.receive(request))
+
+    def connection_thread(self, inbox: simpy.Store) -> Process:
+        """Blocking: a thread that sleeps on its socket."""
+        while True:
+            request = yield inbox.get()
+            idle = self.core.count == 0
+            with self.core.request() as turn:
+                yield turn
+                if idle:
+                    yield from self.wake_up()
+                yield self.spend(self.costs.context_switch_ns)
+                yield self.spend(self.thread_refill_ns)
+                yield from self.serve(request)
+                yield self.spend(self.costs.syscall_ns)
+                self.outcome.switches += 1
+                self.idle_since_ns = int(self.env.now)
+
+    def event_loop(self, ready: simpy.Store, switch_ns: int) -> Process:
+        """epoll, or coroutines over it: one thread takes all that is ready."""
+        costs = self.costs
+        reported = 0
+        while True:
+            asleep = not ready.items
+            batch = [(yield ready.get())]
+            with self.core.request() as turn:
+                yield turn
+                if asleep:
+                    self.outcome.switches += 1
+                    yield from self.wake_up()
+                while ready.items:
+                    batch.append((yield ready.get()))
+                looked_at = len(batch) + (0 if asleep else reported)
+                ns = costs.syscall_ns + costs.epoll_wait_ns
+                yield self.spend(ns + costs.epoll_wait_per_event_ns * looked_at)
+                for request in batch:
+                    if switch_ns:
+                        yield self.spend(switch_ns)
+                    yield from self.serve(request)
+                reported = len(batch)
+                if not ready.items:
+                    # It looks once more, finds nothing, and falls asleep.
+                    yield self.spend(ns + costs.epoll_wait_per_event_ns * reported)
+                self.idle_since_ns = int(self.env.now)
 
 
 def run(
-    model: str, connections: int, rate_per_s: float, demand_ns: int, duration_ns: int
+    model: str,
+    costs: Costs,
+    connections: int,
+    rate_per_s: float,
+    demand_ns: int,
+    duration_ns: int,
 ) -> Outcome:
     """Simulate `model` (blocking, epoll, coroutine) and return what it has shown."""
-    env = simpy.Environment()
-    rng = random.Random(1)
-    outcome = Outcome()
-    core = simpy.Resource(env)
-    client_core = simpy.Resource(env)
+    world = Model(costs, connections)
+    env = world.env
     if model == "blocking":
         inboxes = [simpy.Store(env) for _ in range(connections)]
         for inbox in inboxes:
-            env.process(connection_thread(env, core, inbox, outcome))
+            env.process(world.connection_thread(inbox))
     else:
         inboxes = [simpy.Store(env)]
-        switch_ns = COROUTINE_SWITCH_NS if model == "coroutine" else 0
-        env.process(event_loop(env, core, inboxes[0], outcome, switch_ns))
-    env.process(source(env, client_core, inboxes, rate_per_s, demand_ns, rng))
+        switch_ns = costs.coroutine_switch_ns if model == "coroutine" else 0
+        env.process(world.event_loop(inboxes[0], switch_ns))
+    env.process(world.source(inboxes, rate_per_s, demand_ns))
     env.run(until=duration_ns)
-    outcome.events = next(env._eid)
-    return outcome
+    world.outcome.events = next(env._eid)
+    return world.outcome

@@ -47,6 +47,6 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     value = getattr(import_module(_HOMES[name]), name)
-   
+
     globals()[name] = value
     return value

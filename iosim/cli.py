@@ -19,14 +19,22 @@ import functools
 import gc
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 
-from iosim.errors import IosimError, UsageError, did_you_mean, shown
+from iosim.errors import (
+    IosimError,
+    Mismatch,
+    ScenarioError,
+    UsageError,
+    did_you_mean,
+    shown,
+)
 
 if TYPE_CHECKING:
     from iosim.choice import Chosen
@@ -38,6 +46,8 @@ if TYPE_CHECKING:
 FAILED = 3
 INCONCLUSIVE = 4
 INTERRUPTED = 130
+
+SHIPPED_PROFILES = Path(__file__).with_name("profiles")
 
 P = ParamSpec("P")
 
@@ -53,9 +63,11 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line and exit."""
-    # Collecting garbage while modules load takes a fifth of the start-up; `run` turns it on.
+    # Two habits that take a fifth of the start-up: collecting garbage while modules load (`run`
+    # turns it on again), and pydantic's search of all installed packages for plug-ins of its own.
     gc.disable()
-    app()
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    app(prog_name="iosim")
 
 
 def _command(function: Callable[P, int]) -> Callable[P, None]:
@@ -105,7 +117,7 @@ Changes = Annotated[
     ),
 ]
 Seed = Annotated[
-    int | None, typer.Option("--seed", min=0, help="Start of all random streams.")
+    int | None, typer.Option("--seed", metavar="N", min=0, help="Start of all random streams.")
 ]
 ProfileName = Annotated[
     str | None,
@@ -146,10 +158,12 @@ def run(
     changes: Changes = None,
     seed: Seed = None,
     replications: Annotated[
-        int | None, typer.Option("--replications", min=1, help="Repetitions of each model.")
+        int | None,
+        typer.Option("--replications", metavar="N", min=1, help="Repetitions of each model."),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, help="Processes at once; default: one a core.")
+        int | None,
+        typer.Option("--jobs", metavar="N", min=1, help="Processes at once; default: one a core."),
     ] = None,
     precision: Annotated[
         str | None,
@@ -175,8 +189,13 @@ def run(
 
     exports = [Export.to(path) for path in export or ()]
     wanted = _precision(precision) if precision else None
-    own = {"run.seed": seed, "run.replications": replications}
-    loaded, costs = _load(scenario, changes, own, profile, force)
+    loaded, costs = _load(
+        scenario,
+        changes,
+        profile,
+        force,
+        last={"run.seed": seed, "run.replications": replications},
+    )
     if model:
         loaded = loaded.model_copy(update={"models": _selected(loaded, model)})
 
@@ -196,22 +215,26 @@ def run(
 @_command
 def check(
     scenarios: Annotated[
-        list[str], typer.Argument(metavar="SCENARIO...", help="Scenario files; '-': stdin.")
+        list[str], typer.Argument(metavar="SCENARIO", help="Scenario files; '-': stdin.")
     ],
     force: Force = False,
 ) -> int:
     """Tell every mistake in scenarios, with line and column."""
-    from iosim.report.table import describe
+    from iosim.report.summary import describe
+    from iosim.scenario import load
 
     code = 0
     for file in scenarios:
         try:
-            loaded, _ = _load(file, force=force, costs=False)
+            loaded = load(file, force=force)
+            # The shipped profiles are sound, and reading one takes as long as all the rest.
+            if not (SHIPPED_PROFILES / f"{loaded.machine.profile}.yaml").is_file():
+                _profile(loaded, file)
         except IosimError as error:
             _tell(str(error))
             code = error.exit_code
-            continue
-        _say("\n".join([f"{file}: ok", *(f"  {line}" for line in describe(loaded))]))
+        else:
+            _say("\n".join([f"{file}: ok", *(f"  {line}" for line in describe(loaded))]))
     return code
 
 
@@ -232,24 +255,23 @@ def explain(
     force: Force = False,
 ) -> int:
     """Show the life of one request, as it happened in a simulated run."""
-    from iosim.report.layout import style_for
-    from iosim.report.story import BUILT_IN, tell
-    from iosim.report.timeline import observe
     from iosim.plugins import kinds
+    from iosim.report.layout import style_for
+    from iosim.report.story import built_in, tell
+    from iosim.report.timeline import observe
 
-    own: dict[str, object] = {"run.seed": seed}
+    last = {"run.seed": seed}
     if scenario is None:
         known = kinds("io_models")
         if model not in known:
             raise _unknown("an I/O model", model, known)
-        serves = getattr(known[model], "SERVES", "requests")
-        text = BUILT_IN[serves].replace("MODEL", model)
-        loaded, costs = _load("built-in scenario", changes, own, profile, force, text=text)
+        loaded, costs = _load(
+            built_in(known[model]), changes, profile, force, {"models": [model]}, last
+        )
         chosen = loaded.models[0]
     else:
-        loaded, costs = _load(scenario, changes, own, profile, force)
+        loaded, costs = _load(scenario, changes, profile, force, last=last)
         chosen = _selected(loaded, [model])[0]
-    assert costs is not None
     gc.enable()
     moment = observe(loaded, chosen, costs.costs, busy)
     _say(tell(moment, style_for(sys.stdout)))
@@ -318,32 +340,161 @@ def init(
 
 
 def _load(
-    file: str,
+    file: str | Path,
     changes: list[str] | None = None,
-    own: "dict[str, Any] | None" = None,
     profile: str | None = None,
     force: bool = False,
-    costs: bool = True,
-    text: str | None = None,
-) -> "tuple[Scenario, Profile | None]":
-    """A scenario and what it costs, with all changes from the command line made."""
+    first: Mapping[str, object] = MappingProxyType({}),
+    last: Mapping[str, object] = MappingProxyType({}),
+) -> "tuple[Scenario, Profile]":
+    """A scenario and what things cost, changed as the command line says.
+
+    `first` and `last` are changes made before and after those of `--set`; None is none.
+    """
     from iosim.changes import parse_assignment
+    from iosim.profile import with_costs
     from iosim.scenario import load
 
     assigned = dict(parse_assignment(change) for change in changes or ())
-    of_costs = {
-        path.removeprefix("profile."): value
-        for path, value in assigned.items()
-        if path.startswith("profile.")
-    }
-    in_scenario = {k: v for k, v in assigned.items() if not k.startswith("profile.")}
-    in_scenario |= {path: str(value) for path, value in (own or {}).items() if value is not None}
-    if profile is not None:
-        from json import dumps
+    costs = {path: value for path, value in assigned.items() if path.startswith("profile.")}
+    others = {path: value for path, value in assigned.items() if path not in costs}
+    own = {"machine.profile": profile, **last}
+    try:
+        loaded = load(file, {**_values(first), **others, **_values(own)}, force)
+    except ScenarioError:
+        if others:
+            told = " ".join(f"{path}={value}" for path, value in others.items())
+            _tell(f"changed by --set {told} (lines and columns are the file's own):")
+        raise
+    read = _profile(loaded, file, here="machine.profile" in {*others, *_values(own)})
+    return loaded, with_costs(
+        read, {path.removeprefix("profile."): value for path, value in costs.items()}
+    )
 
-        in_scenario["machine.profile"] = dumps(profile)
-    loaded = load(file, in_scenario, force)
-    # A scenario names a profile from where it stands, the command line from where one is.
-    named_here = profile is not None or "machine.profile" in assigned or file == "-"
-    folder = "" if named_here else Path(file).parent
-    return loaded, _profile(loaded, folder, of_costs, read=costs)
+
+def _values(changes: Mapping[str, object]) -> dict[str, str]:
+    """Values as YAML, in the spelling that it shares with JSON."""
+    from json import dumps
+
+    return {path: dumps(value) for path, value in changes.items() if value is not None}
+
+
+def _profile(scenario: "Scenario", file: str | Path, here: bool = False) -> "Profile":
+    """The scenario's profile: named from where its file stands, or from `here`."""
+    from iosim.profile import load
+
+    folder = "" if here or str(file) == "-" else Path(file).parent
+    return load(scenario.machine.profile, folder)
+
+
+def _selected(scenario: "Scenario", names: list[str]) -> "tuple[Chosen[Any], ...]":
+    """The entries of `models` with these labels or kinds. Raises UsageError."""
+    from iosim.scenario import label_of
+
+    for name in names:
+        known = [word for m in scenario.models for word in (label_of(m), m.kind)]
+        if name not in known:
+            raise _unknown("a model of this scenario", name, known)
+    return tuple(m for m in scenario.models if {label_of(m), m.kind} & {*names})
+
+
+def _unknown(expected: str, found: str, known: Iterable[str]) -> UsageError:
+    known = list(dict.fromkeys(known))
+    hint = did_you_mean(found, known)
+    return UsageError(
+        f"expected {expected} ({', '.join(known)}), found {shown(found)}"
+        + (f"; {hint}" if hint else "")
+    )
+
+
+def _precision(text: str) -> "Precision":
+    """Read `5%@p99`. Raises UsageError."""
+    from iosim.simulation import Precision
+    from iosim.slo import SHORT_NAMES, known_metrics
+    from iosim.units import parse_fraction
+
+    width, at, name = text.partition("@")
+    try:
+        if not at:
+            raise Mismatch("a half width and a metric, such as 5%@p99", shown(text))
+        half_width = parse_fraction(width.strip())
+        if not 0 < half_width < 1:
+            raise Mismatch("a half width between 0% and 100%", shown(width))
+        metric = SHORT_NAMES.get(name.strip(), name.strip())
+        if metric not in known_metrics():
+            hint = did_you_mean(name, [*SHORT_NAMES, *known_metrics()])
+            raise Mismatch("a metric (see `iosim list metrics`)", shown(name), hint)
+    except Mismatch as mismatch:
+        raise UsageError(f"--precision {text}: {mismatch}") from None
+    return Precision(f"{name.strip()} within {width.strip()}", metric, half_width)
+
+
+# ------------------------------------------------------------------------------- telling
+
+
+@contextmanager
+def _progress(quiet: bool) -> "Iterator[Progress | None]":
+    """A bar on stderr while runs go on; none if nobody would see it."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("simulating"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("runs"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield show
+
+
+def _warn(results: "Results", errors: bool) -> None:
+    for model in results.models:
+        for warning in model.warnings:
+            _tell(f"warning: {model.label}: {warning}")
+        if errors and model.error:
+            _tell(f"error: {model.error}")
+
+
+def _tables(results: "Results", quiet: bool) -> str:
+    from iosim.report.finding import findings
+    from iosim.report.layout import lay_out, paragraph, style_for
+    from iosim.report.summary import describe, ending_lines
+    from iosim.report.table import main_table, tables
+
+    style = style_for(sys.stdout)
+    blocks = [[style.strong(results.scenario.name), *describe(results.scenario)]]
+    if quiet:
+        blocks = [lay_out(main_table(results), style)]
+    else:
+        blocks += [lay_out(table, style) for table in tables(results)]
+    blocks.append(ending_lines(results, style))
+    if not quiet:
+        blocks.append([line for sentence in findings(results) for line in paragraph(sentence)])
+    return "\n\n".join("\n".join(lines) for lines in blocks if lines)
+
+
+def _exit_code(results: "Results") -> int:
+    verdicts = {verdict for model in results.models for verdict in model.verdicts.values()}
+    if results.interrupted:
+        return INTERRUPTED
+    if any(model.error for model in results.models):
+        return 1
+    if "fail" in verdicts:
+        return FAILED
+    return INCONCLUSIVE if "inconclusive" in verdicts else 0

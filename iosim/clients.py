@@ -39,8 +39,8 @@ CONNECTING = 64
 class Recorder(Protocol):
     """Who is told of each completed request."""
 
-    def completed(self, request: Request, response_ns: int) -> None:
-        """`request` has been answered, `response_ns` after its intended send time."""
+    def completed(self, request: Request) -> None:
+        """`request` has been answered, at its `answered_ns`."""
 
 
 class Client:
@@ -58,11 +58,27 @@ class Client:
         self.free_ns = 0
         self.waiting: deque[Request] = deque()
 
-    def accepted(self, socket: Socket) -> None:
-        self.clients.on_accepted()
+    def accepted(self, socket: Socket, at_ns: int) -> None:
+        self.clients.on_accepted(at_ns)
 
     def receive(self, socket: Socket, message: Request, at_ns: int) -> None:
-        self.clients.on_reply(self, message, at_ns)
+        """The server's answer leaves it at `at_ns`."""
+        clients = self.clients
+        self.free_ns = arrival_ns = clients.network.reply_arrival_ns(at_ns)
+        if message.state == WAITING and (
+            clients.timeout_ns is None or arrival_ns <= message.intended_ns + clients.timeout_ns
+        ):
+            message.state = ANSWERED
+            message.network_ns += arrival_ns - at_ns
+            clients.answered += 1
+            message.answered_ns = arrival_ns
+            clients.recorder.completed(message)
+            if clients.on_ended is not None:
+                clients.on_ended(message, arrival_ns)
+        if self.waiting:
+            clients.send_next(self)
+        else:
+            self.busy = False
 
     def closed(self, socket: Socket) -> None:
         raise AssertionError("the server closed a connection that is in use")
@@ -91,7 +107,7 @@ class Clients:
         self.on_ended: Callable[[Request, int], None] | None = None
         self._env = machine.env
         self._listener = listener
-        self._recorder = recorder
+        self.recorder = recorder
         self._amounts = amounts
         self._request_bytes = request_bytes
         self._reply_bytes = reply_bytes
@@ -99,7 +115,7 @@ class Clients:
         self._request = request_type(machine.trace)
         self._backlog = backlog
         self._waiting = 0
-        self._timeout_ns = timeout_ns
+        self.timeout_ns = timeout_ns
         self._deadlines: list[tuple[int, int, Request]] = []
         self._deadline_alarm = Alarm(machine.env, self._on_deadline)
         self._sending = Agenda(machine.env, self._send_due)
@@ -128,13 +144,13 @@ class Clients:
         self._connecting += 1
         self.machine.arrive(self._listener, client.socket)
 
-    def on_accepted(self) -> None:
-        """The server has taken a connection from the accept queue."""
+    def on_accepted(self, at_ns: int) -> None:
+        """The server takes a connection from the accept queue at `at_ns`."""
         self._accepted += 1
         self._connect_next()
         if self._accepted == len(self.clients):
             self._settling = Alarm(self._env, self._start_when_settled)
-            self._settling.set(self._env._now + SETTLING_NS)
+            self._settling.set(at_ns + SETTLING_NS)
 
     def _start_when_settled(self) -> None:
         """Start the load unless threads are still waiting to get to their first sleep."""
@@ -164,8 +180,8 @@ class Clients:
         self.offered += 1
         request.client = client
         request.connection = client.socket
-        if self._timeout_ns is not None:
-            self._expect(request, request.intended_ns + self._timeout_ns)
+        if self.timeout_ns is not None:
+            self._expect(request, request.intended_ns + self.timeout_ns)
         if client.busy:
             if self._backlog is not None and self._waiting >= self._backlog:
                 self.refused += 1
@@ -206,18 +222,8 @@ class Clients:
         else:
             self.offer(*what())
 
-    def on_reply(self, client: Client, request: Request, at_ns: int) -> None:
-        """The server's answer to `request` leaves it at `at_ns`."""
-        client.free_ns = arrival_ns = self.network.reply_arrival_ns(at_ns)
-        timeout_ns = self._timeout_ns
-        in_time = timeout_ns is None or arrival_ns <= request.intended_ns + timeout_ns
-        if request.state == WAITING and in_time:
-            request.state = ANSWERED
-            self.answered += 1
-            request.network_ns += arrival_ns - at_ns
-            self._recorder.completed(request, arrival_ns - request.intended_ns)
-            if self.on_ended is not None:
-                self.on_ended(request, arrival_ns)
+    def send_next(self, client: Client) -> None:
+        """Send the next request that waits for `client`'s connection, if it still matters."""
         while client.waiting:
             self._waiting -= 1
             waiting = client.waiting.popleft()

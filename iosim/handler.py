@@ -144,50 +144,51 @@ class Jobs:
         self._kernel = kernel
         self._server = server
         self._steps = server.steps
+        self._last = len(server.steps)
         self._watch = watch
-        self._timers: list[tuple[int, int, Request]] = []
+        # (until when, number, request): those in a `sleep` step.
+        self.sleeping: list[tuple[int, int, Request]] = []
 
     def on_readable(self, socket: Socket) -> Generator[Any, Any, bool]:
         """Receive what `socket` has, a request or a device's answer, and go on with it.
 
         False if there was nothing, or no more will come: the socket is then closed.
         """
-        kernel = self._kernel
-        message = yield from kernel.recvfrom(socket)
-        if isinstance(message, Request):
-            request = message
-        elif isinstance(message, Query):
-            request = message.request
-            self._server.release(request.device, socket)
-        else:
-            if message is EOF:
-                yield from kernel.close(socket)
-            return False
-        yield from self.advance(request)
-        return True
+        return self._go_on(socket, None)
 
-    def advance(self, request: Request) -> Generator[Any, Any, None]:
-        """Do the request's steps up to one that would block, or answer it."""
-        kernel, steps = self._kernel, self._steps
-        index = request.next_step
-        while index < len(steps):
-            kind, device = steps[index]
-            amount = request.amounts[index]
-            index += 1
+    def _go_on(self, socket: Socket | None, request: Request | None) -> Generator[Any, Any, bool]:
+        """Do a request's steps, up to one that would block, or answer it."""
+        kernel = self._kernel
+        if socket is not None:
+            message = yield from kernel.recvfrom(socket)
+            if isinstance(message, Request):
+                request = message
+            elif isinstance(message, Query):
+                request = message.request
+                self._server.release(request.device, socket)
+            elif message is EOF:
+                yield from kernel.close(socket)
+        if request is None:
+            return False
+        amounts = request.amounts
+        for index in range(request.next_step, self._last):
+            kind, device = self._steps[index]
+            amount = amounts[index]
             if kind is CPU:
                 yield from kernel.compute(amount)
                 continue
-            request.next_step = index
+            request.next_step = index + 1
             if device is None:
                 yield from kernel.settle()
                 request.pause(kernel.now_ns)
-                heappush(self._timers, (kernel.now_ns + amount, request.number, request))
-                return
+                heappush(self.sleeping, (kernel.now_ns + amount, request.number, request))
+                return True
             if device.interface == "socket":
                 yield from self._start_call(device, Query(request, amount))
-                return
+                return True
             yield from call(kernel, self._server, device, Query(request, amount))
         yield from kernel.sendto(request.connection, request, request.reply_bytes)
+        return True
 
     def _start_call(self, device: "Device", query: Query) -> Generator[Any, Any, None]:
         socket, is_new = yield from self._server.connection_to(self._kernel, device)
@@ -199,15 +200,15 @@ class Jobs:
 
     def timeout_ns(self) -> int | None:
         """How long the thread may wait for readiness: until the next sleep is over."""
-        if not self._timers:
+        if not self.sleeping:
             return None
-        return max(0, self._timers[0][0] - self._kernel.now_ns)
+        return max(0, self.sleeping[0][0] - self._kernel.now_ns)
 
     def run_due(self) -> Generator[Any, Any, None]:
         """Take up the requests whose sleep is over."""
         kernel = self._kernel
-        while self._timers and self._timers[0][0] <= kernel.now_ns:
-            due_ns, _, request = heappop(self._timers)
+        while self.sleeping and self.sleeping[0][0] <= kernel.now_ns:
+            due_ns, _, request = heappop(self.sleeping)
             request.device_done(min(due_ns + kernel.costs.timer_slack_ns, kernel.now_ns))
             request.begin(kernel.thread, kernel.now_ns)
-            yield from self.advance(request)
+            yield from self._go_on(None, request)

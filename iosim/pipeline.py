@@ -60,4 +60,5 @@ class Pipeline:
         """An item has been used."""
         self.answered += 1
         item.pause(now)
-        self._recorder.completed(item, now - item.intended_ns)
+        item.answered_ns = now
+        self._recorder.completed(item)

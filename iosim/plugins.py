@@ -17,7 +17,7 @@ import importlib
 import pkgutil
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoints, distributions
 from types import MappingProxyType, ModuleType
 
 from iosim.errors import PluginError
@@ -35,13 +35,19 @@ NEEDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 @cache
+def _announced() -> EntryPoints:
+    """All entry points of all installed distributions: looked through once."""
+    return EntryPoints(entry for own in distributions() for entry in own.entry_points)
+
+
+@cache
 def kinds(folder: str) -> Mapping[str, ModuleType]:
     """All kinds of one folder by name, iosim's own first, each group sorted."""
     package = importlib.import_module(f"iosim.{folder}")
     found: dict[str, ModuleType] = {}
-    for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda m: m.name):
-        found[module.name] = importlib.import_module(f"iosim.{folder}.{module.name}")
-    for entry in sorted(entry_points(group=f"iosim.{folder}"), key=lambda e: e.name):
+    for own in sorted(pkgutil.iter_modules(package.__path__), key=lambda m: m.name):
+        found[own.name] = importlib.import_module(f"iosim.{folder}.{own.name}")
+    for entry in sorted(_announced().select(group=f"iosim.{folder}"), key=lambda e: e.name):
         if entry.name in found:
             raise PluginError(f"{entry.value}: iosim.{folder} has a '{entry.name}' already")
         try:

@@ -16,6 +16,7 @@ Validated by: tests/unit/test_recording.py, tests/theory
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from iosim.histogram import Histogram
@@ -27,7 +28,10 @@ from iosim.statistics import Mser
 
 SLICES = 50
 SAMPLE_MOST = 2_000
-FLUSH_AT = 16_384
+FLUSH_AT = 4_096
+"""So many answered requests are kept at most before they are counted in."""
+
+PART_GETTERS = tuple(attrgetter(f"{part}_ns") for part in PARTS)
 
 
 @dataclass(frozen=True)
@@ -63,63 +67,39 @@ class Recording:
     def __init__(self, machine: Machine, devices: dict[str, Any]) -> None:
         self._machine = machine
         self._devices = devices
-        self._responses: list[int] = []
-        self._network = self._queue = self._wake_up = self._run_queue = 0
-        self._cpu = self._lock = self._device = 0
+        # Answered requests that have not been counted in yet.
+        self._done: list[Request] = []
         self._answered = 0
+        self._parts_ns = [0] * len(PARTS)
         self._histograms: list[Histogram] = []
         self._snapshots: list[Snapshot] = []
         self._mser = Mser()
-        self._sample: list[tuple[int, RequestRecord]] = []
+        self._sample: list[RequestRecord] = []
         self._stride = 1
-        self._until_sample = 1
 
-    def completed(self, request: Request, response_ns: int) -> None:
+    def completed(self, request: Request) -> None:
         """`request` has been answered."""
-        responses = self._responses
-        responses.append(response_ns)
-        self._answered += 1
-        self._network += request.network_ns
-        self._queue += request.queue_ns
-        self._wake_up += request.wake_up_ns
-        self._cpu += request.cpu_ns
-        if request.run_queue_ns:
-            self._run_queue += request.run_queue_ns
-        if request.lock_ns:
-            self._lock += request.lock_ns
-        if request.device_ns:
-            self._device += request.device_ns
-        self._until_sample -= 1
-        if not self._until_sample:
-            self._keep(request, response_ns)
-        if len(responses) >= FLUSH_AT:
+        self._done.append(request)
+        if len(self._done) >= FLUSH_AT:
             self._flush()
 
-    def _keep(self, request: Request, response_ns: int) -> None:
-        """Keep every stride-th request; twice the stride when there are too many."""
-        record = RequestRecord(
-            number=request.number,
-            intended_ns=request.intended_ns,
-            response_ns=response_ns,
-            network_ns=request.network_ns,
-            queue_ns=request.queue_ns,
-            wake_up_ns=request.wake_up_ns,
-            run_queue_ns=request.run_queue_ns,
-            cpu_ns=request.cpu_ns,
-            lock_ns=request.lock_ns,
-            device_ns=request.device_ns,
-        )
-        self._sample.append((self._machine.env._now, record))
-        if len(self._sample) >= SAMPLE_MOST:
+    def _flush(self) -> None:
+        """Count in what has been answered since the last time."""
+        done = self._done
+        if not done:
+            return
+        responses_ns = [request.answered_ns - request.intended_ns for request in done]
+        self._histograms[-1].add_many(responses_ns)
+        self._mser.add_many(responses_ns)
+        for index, part in enumerate(PART_GETTERS):
+            self._parts_ns[index] += sum(map(part, done))
+        # Every stride-th request is kept; of too many, every other one.
+        self._sample += map(_request_record, done[-self._answered % self._stride :: self._stride])
+        while len(self._sample) > SAMPLE_MOST:
             del self._sample[1::2]
             self._stride *= 2
-        self._until_sample = self._stride
-
-    def _flush(self) -> None:
-        if self._responses:
-            self._histograms[-1].add_many(self._responses)
-            self._mser.add_many(self._responses)
-            self._responses.clear()
+        self._answered += len(done)
+        done.clear()
 
     # ---------------------------------------------------------------------- snapshots
 
@@ -127,7 +107,7 @@ class Recording:
         """A slice begins now (and the one before it ends)."""
         if self._histograms:
             self._flush()
-        self._responses.clear()
+        self._done.clear()
         self._histograms.append(Histogram())
         self._snapshots.append(self._snapshot())
 
@@ -145,15 +125,7 @@ class Recording:
             syscalls=machine.syscalls.copy(),
             cores_ns=[core.account() for core in machine.cores],
             devices=devices,
-            parts_ns=(
-                self._network,
-                self._queue,
-                self._wake_up,
-                self._run_queue,
-                self._cpu,
-                self._lock,
-                self._device,
-            ),
+            parts_ns=tuple(self._parts_ns),
             answered=self._answered,
         )
 
@@ -188,8 +160,7 @@ class Observation:
     histograms: tuple[Histogram, ...]
     """Of each slice."""
     mser: Mser
-    sample: tuple[tuple[int, RequestRecord], ...]
-    """(when answered, request)."""
+    sample: tuple[RequestRecord, ...]
     concurrency: dict[str, int]
     memory_bytes: dict[str, int]
     memory_peak_bytes: int
@@ -232,7 +203,9 @@ class Observation:
             ),
             devices={
                 name: DeviceRecord(
-                    *(a - b for a, b in zip(last.devices[name], first.devices[name], strict=True)),
+                    calls=last.devices[name][0] - first.devices[name][0],
+                    busy_ns=last.devices[name][1] - first.devices[name][1],
+                    queued_ns=last.devices[name][2] - first.devices[name][2],
                     concurrency=concurrency,
                 )
                 for name, concurrency in self.concurrency.items()
@@ -240,11 +213,20 @@ class Observation:
             memory_bytes=self.memory_bytes,
             memory_peak_bytes=self.memory_peak_bytes,
             threads=self.threads,
-            requests=tuple(r for at_ns, r in self.sample if at_ns >= first.at_ns),
+            requests=tuple(r for r in self.sample if r.intended_ns >= first.at_ns),
             order=self.order,
             events=self.events,
             replication=self.replication,
         )
+
+
+def _request_record(request: Request) -> RequestRecord:
+    return RequestRecord(
+        number=request.number,
+        intended_ns=request.intended_ns,
+        response_ns=request.answered_ns - request.intended_ns,
+        **{f"{part}_ns": getter(request) for part, getter in zip(PARTS, PART_GETTERS, strict=True)},
+    )
 
 
 def _differences(names: Sequence[str], now: Sequence[int], then: Sequence[int]) -> dict[str, int]:

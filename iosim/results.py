@@ -62,7 +62,9 @@ def model_result(
     verdicts: dict[str, Verdict] = {}
     for slo in scenario.slos:
         estimate = metrics.get(slo.metric)
-        verdicts[slo.text] = "fail" if error else slo.judge(estimate) if estimate else "inconclusive"
+        verdicts[slo.text] = (
+            "fail" if error else slo.judge(estimate) if estimate else "inconclusive"
+        )
     return ModelResult(kind, label, records, error, metrics, verdicts)
 
 

@@ -13,14 +13,13 @@ Raises ScenarioError with every mistake of a file at once.
 Validated by: tests/unit/test_scenario.py
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails
 
 from iosim.choice import Chosen, Many, OneOf, Options, problems_from
 from iosim.distributions import Distribution
@@ -115,14 +114,21 @@ class Server(Options):
     def _steps(cls, data: Any) -> Any:
         """Tell a misspelt step before pydantic tries it as each kind of step."""
         steps = data.get("handler") if isinstance(data, Mapping) else None
-        for step in steps if isinstance(steps, list) else ():
+        lines: list[InitErrorDetails] = []
+        for index, step in enumerate(steps if isinstance(steps, list) else ()):
             if not (isinstance(step, Mapping) and len(step) == 1 and next(iter(step)) in STEPS):
                 word = next(iter(step), "") if isinstance(step, Mapping) else step
-                raise Mismatch(
-                    "a list of steps, each one of 'cpu: 20us', 'call: DEVICE', 'sleep: 1ms'",
+                mismatch = Mismatch(
+                    "a step: 'cpu: 20us', 'call: DEVICE' or 'sleep: 1ms'",
                     shown(word),
                     did_you_mean(word, STEPS),
                 )
+                loc = ("handler", index, word) if isinstance(step, Mapping) else ("handler", index)
+                lines.append(
+                    {"type": "value_error", "loc": loc, "input": step, "ctx": {"error": mismatch}}
+                )
+        if lines:
+            raise ValidationError.from_exception_data("handler", lines)
         return data
 
 
@@ -156,9 +162,7 @@ class Scenario(Options):
         description="Who asks for what, when."
     )
     models: Many[
-        Annotated[
-            Chosen[Any], OneOf("I/O model", lambda: _options("io_models"), labelled=True)
-        ]
+        Annotated[Chosen[Any], OneOf("I/O model", lambda: _options("io_models"), labelled=True)]
     ] = Field(min_length=1, description="The I/O models to compare.")
     run: Run = Field(default_factory=Run, description="How long, how often, from which seed.")
     slo: Many[str] = Field(default=(), description="Such as 'p99 < 5ms': judged for each model.")
@@ -175,6 +179,9 @@ class Scenario(Options):
     @property
     def digest(self) -> str:
         """SHA-256 of the scenario's content, however it was written down."""
+        import hashlib
+        import json
+
         text = json.dumps(self.to_data(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -184,7 +191,9 @@ def label_of(model: Chosen[Any]) -> str:
     return model.label or model.kind
 
 
-def load(path: str | Path, changes: Mapping[str, str] | None = None, force: bool = False) -> Scenario:
+def load(
+    path: str | Path, changes: Mapping[str, str] | None = None, force: bool = False
+) -> Scenario:
     """Read a scenario file ('-': standard input). Raises ScenarioError.
 
     `changes` maps paths such as `workload.open.rate` to values in YAML; `force` lifts
@@ -211,6 +220,8 @@ def load(path: str | Path, changes: Mapping[str, str] | None = None, force: bool
 
 def from_data(data: dict[str, Any], force: bool = False) -> Scenario:
     """A scenario from plain data, as `Scenario.to_data` gives it. Raises ScenarioError."""
+    import json
+
     from iosim.yaml_source import load as load_text
 
     return from_source(load_text(json.dumps(data), "<data>"), force)
@@ -290,9 +301,7 @@ def _cross_checks(scenario: Scenario, source: Source) -> list[Problem]:
             parse_slo(line)
         except Mismatch as mismatch:
             problems.append(
-                _problem(
-                    source, ("slo", index), mismatch.expected, mismatch.found, mismatch.hint
-                )
+                _problem(source, ("slo", index), mismatch.expected, mismatch.found, mismatch.hint)
             )
     options = scenario.workload.options
     users = getattr(options, "users", None)

@@ -9,11 +9,12 @@ Not done: nothing is printed here.
 Validated by: tests/conformance, tests/theory
 """
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
@@ -24,10 +25,10 @@ from iosim.machine.alarm import NEVER, Alarm
 from iosim.machine.costs import Costs
 from iosim.machine.machine import Machine
 from iosim.machine.thread import Thread
-from iosim.record import Record, ThreadRecord
-from iosim.recording import SLICES, Observation, cut_warm_up
 from iosim.profile import Profile
 from iosim.profile import load as load_profile
+from iosim.record import Record, ThreadRecord
+from iosim.recording import SLICES, Observation, cut_warm_up
 from iosim.results import ModelResult, Results, model_result
 from iosim.scenario import Scenario, label_of
 from iosim.slo import Verdict
@@ -68,6 +69,17 @@ def observe(
     return _Run(build(scenario, model, costs, streams, trace), scenario, replication).go()
 
 
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Let the cyclic garbage collector run less often: hardly anything here is cyclic."""
+    thresholds = gc.get_threshold()
+    gc.set_threshold(100_000, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+
+
 class _Run:
     """One world from its start to its record."""
 
@@ -84,7 +96,8 @@ class _Run:
         world, run = self._world, self._scenario.run
         world.connect(self._on_ready)
         limit = world.env.timeout(SETUP_LIMIT_NS + run.duration)
-        world.env.run(until=self._end | limit)
+        with _rare_collections():
+            world.env.run(until=self._end | limit)
         if not self._end.triggered:
             raise Stalled(world.machine.model, world.env._now, _waits(world.machine))
         threads = tuple(
@@ -158,14 +171,8 @@ def _since(now: ThreadRecord, then: ThreadRecord | None) -> ThreadRecord:
         return now
     return ThreadRecord(
         name=now.name,
-        **{
-            key: value - getattr(then, key)
-            for key, value in vars(now).items()
-            if key != "name"
-        },
+        **{key: value - getattr(then, key) for key, value in vars(now).items() if key != "name"},
     )
-
-
 
 
 # ------------------------------------------------------------------- many replications
@@ -309,8 +316,11 @@ class _Runner:
             yield futures[future], future.result()
 
     def close(self) -> None:
-        """End the workers; what they have not begun is dropped."""
+        """End the workers at once; what they have not finished is dropped."""
         if self._executor is not None:
+            # After an interruption nobody wants to wait for the runs under way.
+            for process in (self._executor._processes or {}).values():
+                process.terminate()
             self._executor.shutdown(wait=True, cancel_futures=True)
 
 

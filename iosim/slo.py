@@ -76,7 +76,9 @@ def parse_slo(line: str) -> Slo:
     known = known_metrics()
     if metric not in known:
         words = [*SHORT_NAMES, *known]
-        raise Mismatch("a metric (see `iosim list metrics`)", shown(name), did_you_mean(name, words))
+        raise Mismatch(
+            "a metric (see `iosim list metrics`)", shown(name), did_you_mean(name, words)
+        )
     try:
         value = _limit(metric, limit)
     except QuantityError as error:

@@ -274,7 +274,9 @@ class Mser:
         """Return the means of batches of `batch` observations, a multiple of the present size."""
         merged = batch // self._batch
         whole = self._used // merged
-        return self._means[: whole * merged].reshape(whole, merged).mean(axis=1)
+        means: NDArray[np.float64] = self._means[: whole * merged].reshape(whole, merged)
+        coarse: NDArray[np.float64] = means.mean(axis=1)
+        return coarse
 
     def truncation(self) -> Truncation:
         """Return where to cut: the start, in the first half, that minimises the MSER statistic.

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from simpy.core import Environment
-
 from iosim.choice import Chosen
 from iosim.clients import Clients
 from iosim.handler import CALL, CPU, SLEEP, OwnWork, Server, Step
+from iosim.machine.clock import Clock
 from iosim.machine.costs import Costs
 from iosim.machine.interpreter import CPythonKernel, InterpreterLock
 from iosim.machine.kernel import Kernel
@@ -36,7 +35,7 @@ from iosim.streams import Streams, columns
 class World:
     """One I/O model on one machine under one workload, built and not yet run."""
 
-    env: Environment
+    env: Clock
     machine: Machine
     recording: Recording
     connect: Callable[[Callable[[], None]], None]
@@ -56,7 +55,7 @@ def build(
     trace: Trace | None = None,
 ) -> World:
     """Wire up a world for one entry of the scenario's models."""
-    env = Environment(initial_time=0)
+    env = Clock(initial_time=0)
     spec = scenario.machine
     scheduler = kinds("schedulers")[spec.scheduler.kind]
     machine = Machine(
@@ -224,5 +223,3 @@ def amounts(scenario: Scenario, streams: Streams) -> Iterator[Any]:
     if not draws:
         return iter(lambda: (), None)
     return columns(*draws)
-
-

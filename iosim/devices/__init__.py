@@ -26,8 +26,11 @@ class Network(Protocol):
     free_ns: int
     """Before this instant the sending side cannot send another message."""
 
+    fixed_delay_ns: int | None
+    """From the start of sending to arrival at the server, if it is always the same."""
+
     def request_delay_ns(self) -> int:
-        """From the start of sending to arrival at the server, for the next message."""
+        """The same for the next message."""
 
     def reply_arrival_ns(self, now: int) -> int:
         """When a reply that leaves the server now has been received."""
@@ -47,7 +50,7 @@ class Device(Protocol):
     def receive(self, socket: Socket, message: Any, at_ns: int) -> None:
         """A query leaves the machine at `at_ns`."""
 
-    def accepted(self, socket: Socket) -> None:
+    def accepted(self, socket: Socket, at_ns: int) -> None:
         """Never called: devices do not connect to the server."""
 
     def closed(self, socket: Socket) -> None:

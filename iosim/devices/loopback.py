@@ -31,12 +31,12 @@ class Network:
     def __init__(self, options: Options, machine: Machine, streams: Streams) -> None:
         costs = machine.costs
         self._machine = machine
-        self._send_ns = costs.syscall_ns + costs.sendto_ns + costs.receive_softirq_ns
+        self.fixed_delay_ns = costs.syscall_ns + costs.sendto_ns + costs.receive_softirq_ns
         self._receive_ns = costs.syscall_ns + costs.recvfrom_ns
         self.free_ns = 0
 
     def request_delay_ns(self) -> int:
-        return self._send_ns
+        return self.fixed_delay_ns
 
     def reply_arrival_ns(self, now: int) -> int:
         start_ns = self.free_ns if self.free_ns > now else now

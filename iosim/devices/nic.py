@@ -32,6 +32,7 @@ class Network:
 
     softirq_on_sender = False
     free_ns = 0
+    fixed_delay_ns = None
 
     def __init__(self, options: Options, machine: Machine, streams: Streams) -> None:
         self._machine = machine

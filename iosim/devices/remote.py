@@ -83,7 +83,7 @@ class Device:
             self._in_service.at(now + message.service_ns, (socket, message))
         self._network.deliver(*call)
 
-    def accepted(self, socket: Socket) -> None:
+    def accepted(self, socket: Socket, at_ns: int) -> None:
         raise AssertionError("devices do not connect to the server")
 
     def closed(self, socket: Socket) -> None:

@@ -63,6 +63,7 @@ def main(kernel: Kernel, server: Server, options: Options) -> Program:
                     pass
             else:
                 yield from jobs.on_readable(socket)
-        yield from jobs.run_due()
+        if jobs.sleeping:
+            yield from jobs.run_due()
         if server.own_work.wanted and not events:
             yield from server.own_work.do_chunk(kernel)

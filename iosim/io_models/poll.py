@@ -16,7 +16,7 @@ from iosim.choice import Options as BaseOptions
 from iosim.handler import Jobs, Server
 from iosim.machine.kernel import Kernel
 from iosim.machine.readiness import DescriptorSet
-from iosim.machine.sockets import Socket
+from iosim.machine.sockets import EAGAIN, Socket
 from iosim.machine.thread import Program
 
 
@@ -36,6 +36,7 @@ def multiplex(
 ) -> Program:
     """An event loop around a call that is passed all descriptors each time."""
     descriptors = DescriptorSet(kernel.machine)
+    server.listener.nonblocking = True
     descriptors.add(server.listener)
 
     def watch(socket: Socket) -> Program:
@@ -49,9 +50,9 @@ def multiplex(
         readable = yield from wait(descriptors, timeout_ns)
         for socket in readable:
             if socket is server.listener:
-                connection = yield from kernel.accept4(server.listener)
-                connection.nonblocking = True
-                descriptors.add(connection)
+                while (connection := (yield from kernel.accept4(socket))) is not EAGAIN:
+                    connection.nonblocking = True
+                    descriptors.add(connection)
             else:
                 yield from jobs.on_readable(socket)
         yield from jobs.run_due()

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Any
 
-from simpy.core import Environment
-
 from iosim.machine.alarm import Alarm
+from iosim.machine.clock import Clock
 
 
 class Agenda:
@@ -20,7 +19,7 @@ class Agenda:
 
     __slots__ = ("_alarm", "_count", "_entries", "_on_due")
 
-    def __init__(self, env: Environment, on_due: Callable[[Any], None]) -> None:
+    def __init__(self, env: Clock, on_due: Callable[[Any], None]) -> None:
         self._alarm = Alarm(env, self._next)
         self._entries: list[tuple[int, int, Any]] = []
         self._count = 0

@@ -17,9 +17,11 @@ Validated by: tests/unit/test_alarm.py
 
 from collections.abc import Callable
 from heapq import heappush
+from typing import Any
 
-from simpy.core import Environment
 from simpy.events import NORMAL, Event
+
+from iosim.machine.clock import Clock
 
 NEVER = 2**63 - 1
 """A time after every run's end, in ns."""
@@ -33,12 +35,13 @@ class Alarm(Event):
 
     __slots__ = ("_action", "_heap", "_ids", "_ring", "_scheduled_ns", "due_ns")
 
-    def __init__(self, env: Environment, action: Callable[[], None]) -> None:
-        self.env = env
+    def __init__(self, env: Clock, action: Callable[[], None]) -> None:
+        self.env: Clock = env
         self._ok = True
         self._value = None
         self._action = action
-        self.callbacks = self._ring = [self._surface]
+        self._ring: list[Callable[[Any], None]] = [self._surface]
+        self.callbacks = self._ring
         self._scheduled_ns = FAR_NS
         self.due_ns = NEVER
         # What Environment.schedule uses; pushed to directly, it takes half the time.
@@ -61,12 +64,11 @@ class Alarm(Event):
         # is what lets one event surface any number of times.
         self.callbacks = self._ring
         now = self.env._now
-        if now != self._scheduled_ns:
-            return  # left behind when the alarm was moved to an earlier instant
-        self._scheduled_ns = FAR_NS
-        due_ns = self.due_ns
-        if due_ns <= now:
-            self.due_ns = NEVER
-            self._action()
-        elif due_ns != NEVER:
-            self.set(due_ns)
+        if now == self._scheduled_ns:  # else left behind when it was moved to be earlier
+            self._scheduled_ns = FAR_NS
+            due_ns = self.due_ns
+            if due_ns == now:
+                self.due_ns = NEVER
+                self._action()
+            elif due_ns != NEVER:
+                self.set(due_ns)

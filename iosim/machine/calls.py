@@ -60,8 +60,13 @@ class Calls:
 
     def compute(self, ns: int, label: str = "compute") -> Iterable[Any]:
         """Burn `ns` of CPU time in user mode."""
-        self.thread.charge(USER, ns, label)
-        return OWED if ns else STEP
+        if not ns:
+            return STEP
+        thread = self.thread
+        thread.segments.append((USER, ns, label))
+        thread.debt_ns += ns
+        thread.core.cpu_ns[USER] += ns
+        return OWED
 
     def settle(self) -> Generator[Any, Any, None]:
         """Work off what is owed: from here on the clock shows the thread's own time."""
@@ -72,8 +77,8 @@ class Calls:
         thread, env = self.thread, self.env
         heap = env._queue
         return (
-            (not heap or heap[0][0] > env._now + thread.debt_ns)
-            and not thread.core.run_queue.waiting
+            not (heap and heap[0][0] <= env._now + thread.debt_ns)
+            and not thread.core.run_queue.rivals
             and not thread.pending
         )
 
@@ -102,8 +107,9 @@ class Calls:
         if thread.debt_ns:
             yield RUN
         until_ns = self.env._now + ns
-        while (yield from self.sleep_on(thread.alone, until_ns - self.env._now)) is INTERRUPTED:
-            pass
+        while (left_ns := until_ns - self.env._now) >= 0:
+            if (yield from self.sleep_on(thread.alone, left_ns)) is not INTERRUPTED:
+                break
 
     def wake(self, wait_queue: WaitQueue, label: str, value: Any = None) -> Thread | None:
         """Wake the first sleeper of `wait_queue` and owe what waking costs. Plain call."""

@@ -45,6 +45,7 @@ from iosim.machine.thread import (
     USER_MODE,
     Program,
     Thread,
+    WaitQueue,
 )
 
 if TYPE_CHECKING:
@@ -62,9 +63,9 @@ class Core:
         "_alarm",
         "_costs",
         "_env",
+        "_in_burst",
         "_interrupt_alarm",
         "_interrupt_exit_ns",
-        "_in_burst",
         "_interrupts",
         "_ran_ns",
         "_resched",
@@ -223,7 +224,7 @@ class Core:
         if trace is not None:
             trace.dispatched(thread, self, now, start_ns)
         if not thread.debt_ns and start_ns == now:
-            self._count_step(thread, now)
+            self.count_step(thread, now)
         # Even an empty burst goes through the heap: or threads that owe nothing would run
         # inside one another's calls, level upon level.
         self._begin_burst(thread, start_ns, now)
@@ -245,7 +246,7 @@ class Core:
         self._slice_end_ns = NEVER
         if self._resched or thread.pending:
             self._attend(now)
-        if self.run_queue.waiting:
+        if self.run_queue.rivals:
             self._sync(now)
             self._slice_end_ns = self.run_queue.slice_end_ns(thread, start_ns)
             due_ns = min(due_ns, self._stop_ns, self._slice_end_ns)
@@ -279,7 +280,7 @@ class Core:
             return
         self._in_burst = False
         self._ran_ns += now - self._synced_ns
-        if now >= self._slice_end_ns and self.run_queue.waiting:
+        if now >= self._slice_end_ns and self.run_queue.rivals:
             self._resched = True
         trace = self.machine.trace
         if trace is not None:
@@ -297,6 +298,10 @@ class Core:
                 wanted = thread.generator.send(thread.value)
             except StopIteration:
                 if not thread.frames:
+                    if thread.acts:
+                        thread.generator = thread.acts.pop(0)()
+                        thread.value = None
+                        continue
                     self._end(thread)
                     return
                 self._return_from_handler(thread)
@@ -317,10 +322,10 @@ class Core:
                 return
             if thread.pending:
                 self._enter_handler(thread)
-            self._count_step(thread, self._env._now)
+            self.count_step(thread, self._env._now)
 
-    def _count_step(self, thread: Thread, now: int) -> None:
-        """The program goes on although no time has passed; raises Livelock if that never ends."""
+    def count_step(self, thread: Thread, now: int) -> None:
+        """A program goes on without time passing: raises Livelock if that has no end."""
         if now != self._step_ns:
             self._step_ns = now
             self._steps = 0
@@ -354,7 +359,7 @@ class Core:
         """The alarm went off inside a burst: the slice is over, or attention is due."""
         if now >= self._slice_end_ns:
             self._slice_end_ns = NEVER
-            if self.run_queue.waiting:
+            if self.run_queue.rivals:
                 self._resched = True
                 self._attend(now)
         if now < self._stop_ns:
@@ -416,7 +421,7 @@ class Core:
 
     # --------------------------------------------------------------- sleeping and ending
 
-    def _sleep(self, thread: Thread, wait_queue: object) -> None:
+    def _sleep(self, thread: Thread, wait_queue: WaitQueue) -> None:
         if thread.debt_ns:
             raise AssertionError(f"{thread.name} sleeps while it owes {thread.debt_ns} ns")
         if thread.pending:  # a signal came on the way: do not sleep

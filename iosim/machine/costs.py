@@ -144,6 +144,9 @@ class Costs:
     process_memory_bytes: int
     cpython_process_memory_bytes: int
 
+    recvfrom_whole_ns: int = field(init=False, repr=False, compare=False)
+    sendto_whole_ns: int = field(init=False, repr=False, compare=False)
+    """With the kernel's entry."""
     _leave_idle: tuple[tuple[int, int, int], ...] = field(init=False, repr=False, compare=False)
     _refill: tuple[int, ...] = field(init=False, repr=False, compare=False)
     connection_refill_ns: tuple[int, ...] = field(init=False, repr=False, compare=False)
@@ -161,6 +164,8 @@ class Costs:
             )
         )
         object.__setattr__(self, "_leave_idle", steps)
+        object.__setattr__(self, "recvfrom_whole_ns", self.syscall_ns + self.recvfrom_ns)
+        object.__setattr__(self, "sendto_whole_ns", self.syscall_ns + self.sendto_ns)
         per_kib_ns = [
             interpolate(self.cache_refill_per_kib_ns, step << REFILL_STEP_BITS)
             for step in range(REFILL_STEPS)

@@ -156,13 +156,16 @@ class CPythonKernel(Kernel):
         self.thread.charge(USER, len(result) * self.costs.cpython_event_ns, "events")
         return result
 
-    def lifetime(self, program: Callable[[Kernel], Program]) -> Program:
+    def acts(self, program: Callable[[Kernel], Program]) -> list[Callable[[], Program]]:
+        return [self._enter, lambda: program(self), self._leave, self.exit]
+
+    def _enter(self) -> Program:
         self.interpreter.threads += 1
         yield from self.interpreter.take(self)
-        yield from program(self)
+
+    def _leave(self) -> Program:
         yield from self.interpreter.drop(self)
         self.interpreter.threads -= 1
-        yield from self._exit()
 
     def spawn(
         self, name: str, program: Callable[[Kernel], Program], native: bool = False

@@ -40,12 +40,12 @@ class Kernel(SocketCalls, ReadinessCalls, LockCalls, SignalCalls):
         yield from self.return_to_user()
         return spawned
 
-    def lifetime(self, program: Callable[["Kernel"], Program]) -> Program:
-        """A thread's program with what starting and ending it adds."""
-        yield from program(self)
-        yield from self._exit()
+    def acts(self, program: Callable[["Kernel"], Program]) -> list[Callable[[], Program]]:
+        """A thread's program with what starting and ending it adds, in order."""
+        return [lambda: program(self), self.exit]
 
-    def _exit(self) -> Generator[Any, Any, None]:
+    def exit(self) -> Generator[Any, Any, None]:
+        """The end of a thread."""
         self.thread.charge(SYSCALL, self.costs.thread_exit_ns, "exit")
         if self.thread.debt_ns:
             yield RUN

@@ -15,10 +15,9 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
-from simpy.core import Environment
-
 from iosim.errors import DescriptorLimit
 from iosim.machine.agenda import Agenda
+from iosim.machine.clock import Clock
 from iosim.machine.core import Core
 from iosim.machine.thread import ASLEEP, INTERRUPTED, RUNNABLE, Program, Thread, WaitQueue
 
@@ -60,7 +59,7 @@ class Machine:
 
     def __init__(
         self,
-        env: Environment,
+        env: Clock,
         cores: int,
         run_queue: Callable[[], "RunQueue"],
         costs: "Costs",
@@ -109,7 +108,8 @@ class Machine:
         number = len(self.threads) + self.ended_threads
         thread = Thread(number, name, self._working_set_bytes)
         thread.kernel = kernel = self._kernel(thread, self, native)
-        thread.generator = kernel.lifetime(program)
+        thread.acts = kernel.acts(program)
+        thread.generator = thread.acts.pop(0)()
         thread.core = core = self._emptiest()
         thread.entity = core.run_queue.entity()
         thread.since_ns = thread.woken_ns = self.env._now

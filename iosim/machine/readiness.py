@@ -21,7 +21,6 @@ Validated by: tests/timeline/test_readiness.py, tests/shape/test_r1_descriptors.
 """
 
 from bisect import bisect_left, insort
-from collections import deque
 from collections.abc import Generator
 from typing import Any, Final
 
@@ -33,7 +32,6 @@ from iosim.machine.thread import ENTRY, INTERRUPTED, RUN, SPIN, SYSCALL, USER, T
 
 FD_SETSIZE: Final = 1024
 """select(2) can watch descriptors below this one."""
-
 
 
 class Item:
@@ -67,7 +65,7 @@ class Epoll:
     def __init__(self, machine: Any) -> None:
         self.machine = machine
         self.interest: dict[Socket, Item] = {}
-        self.ready: deque[Item] = deque()
+        self.ready: list[Item] = []
         self.wait_queue = WaitQueue("epoll_wait")
 
     def forget(self, socket: Socket) -> None:
@@ -253,27 +251,12 @@ class ReadinessCalls(Calls):
         thread, costs, machine = self.thread, self.costs, self.machine
         self.syscalls["epoll_wait"] += 1
         thread.charge(ENTRY, costs.syscall_ns + costs.epoll_wait_ns, "epoll_wait")
-        ready = epoll.ready
-        if thread.debt_ns and not (ready and self.undisturbed()):
+        if thread.debt_ns and not (epoll.ready and self.undisturbed()):
             yield RUN
         events: list[Socket] = []
         while True:
-            if ready:
-                before = len(ready)
-                again = []
-                while ready and len(events) < max_events:
-                    item = ready.popleft()
-                    if item.socket.received:
-                        events.append(item.socket)
-                        if item.edge:
-                            item.listed = False
-                        else:
-                            again.append(item)
-                    else:
-                        item.listed = False
-                looked_at = before - len(ready)
-                ready.extend(again)
-                thread.charge(SYSCALL, looked_at * costs.epoll_wait_per_event_ns, "epoll_wait")
+            if epoll.ready:
+                events = self._take_ready(epoll, max_events)
                 if events:
                     break
             if timeout_ns == 0:
@@ -282,13 +265,35 @@ class ReadinessCalls(Calls):
                 break
             if thread.debt_ns:
                 yield RUN
-                if ready:
+                if epoll.ready:
                     continue
             value = yield from self.sleep_on(epoll.wait_queue, timeout_ns)
-            if value is INTERRUPTED or (value is TIMED_OUT and not ready):
+            if value is INTERRUPTED or (value is TIMED_OUT and not epoll.ready):
                 break
         machine.waits += 1
         machine.wait_events += len(events)
+        return events
+
+    def _take_ready(self, epoll: Epoll, max_events: int) -> list[Socket]:
+        """Look through the ready list, as far as there is room for events. Plain call."""
+        ready = epoll.ready
+        if len(ready) > max_events:
+            looked_at, epoll.ready = ready[:max_events], ready[max_events:]
+        else:
+            looked_at, epoll.ready = ready, []
+        self.thread.charge(
+            SYSCALL, len(looked_at) * self.costs.epoll_wait_per_event_ns, "epoll_wait"
+        )
+        events = []
+        for item in looked_at:
+            if item.socket.received:
+                events.append(item.socket)
+                if item.edge:
+                    item.listed = False
+                else:  # level-triggered: it will be looked at again
+                    epoll.ready.append(item)
+            else:
+                item.listed = False
         return events
 
     # ------------------------------------------------------------------ select and poll

@@ -36,6 +36,7 @@ class Request:
 
     __slots__ = (
         "amounts",
+        "answered_ns",
         "begun_ns",
         "bytes",
         "client",
@@ -64,6 +65,8 @@ class Request:
     """The server's socket on which it came."""
     device: Any
     """The device whose answer it waits for."""
+    answered_ns: int
+    """When the client has its answer."""
     thread: "Thread"
     """Who works, or has worked last, on it."""
 
@@ -137,6 +140,7 @@ def request_type(trace: "Trace | None") -> Callable[[int, int, tuple[int, ...], 
     """What makes requests: plain ones, or, where there is a trace, ones that tell it."""
     if trace is None:
         return Request
+    watching: "Trace" = trace
 
     class Watched(Request):
         """A request whose way a trace follows."""
@@ -145,18 +149,18 @@ def request_type(trace: "Trace | None") -> Callable[[int, int, tuple[int, ...], 
 
         def delivered(self, now: int) -> None:
             super().delivered(now)
-            trace.delivered(self, now)
+            watching.delivered(self, now)
 
         def begin(self, thread: "Thread", now: int) -> None:
             super().begin(thread, now)
-            trace.begun(self, thread, now)
+            watching.begun(self, thread, now)
 
         def pause(self, now: int) -> None:
             super().pause(now)
-            trace.paused(self, now)
+            watching.paused(self, now)
 
         def device_done(self, now: int) -> None:
             super().device_done(now)
-            trace.resumable(self, now)
+            watching.resumable(self, now)
 
     return Watched

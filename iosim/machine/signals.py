@@ -52,9 +52,7 @@ class SignalCalls(Calls):
         raise_signal(thread, signals, value)
         yield from self.return_to_user()
 
-    def timer_settime(
-        self, signals: Signals, ns: int, value: Any
-    ) -> Generator[Any, Any, None]:
+    def timer_settime(self, signals: Signals, ns: int, value: Any) -> Generator[Any, Any, None]:
         """Have this thread sent a signal with `value` in `ns`; late by the timer's slack."""
         thread, costs = self.thread, self.costs
         self.syscalls["timer_settime"] += 1

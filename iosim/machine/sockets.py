@@ -21,7 +21,7 @@ from typing import Any, Final, Protocol
 
 from iosim.machine.calls import Calls
 from iosim.machine.costs import REFILL_STEP_BITS, REFILL_STEPS
-from iosim.machine.thread import REFILL, ENTRY, RUN, SOFTIRQ, SYSCALL, Thread, WaitQueue
+from iosim.machine.thread import ENTRY, REFILL, RUN, SOFTIRQ, SYSCALL, Thread, WaitQueue
 
 
 class Sentinel:
@@ -69,8 +69,8 @@ class Peer(Protocol):
     softirq_on_sender: bool
     """True on loopback: the sender's core does the receiver's softirq work."""
 
-    def accepted(self, socket: "Socket") -> None:
-        """The machine has accepted the connection `socket`."""
+    def accepted(self, socket: "Socket", at_ns: int) -> None:
+        """The machine accepts the connection `socket` at `at_ns`."""
 
     def receive(self, socket: "Socket", message: Any, at_ns: int) -> None:
         """A message leaves the machine through `socket` at `at_ns`.
@@ -145,7 +145,9 @@ class SocketCalls(Calls):
         connection = listener.received.popleft()
         thread.charge(SYSCALL, costs.accept4_ns, "accept4")
         self.machine.open_descriptor(connection)
-        connection.peer.accepted(connection)
+        if thread.debt_ns and not self.undisturbed():
+            yield RUN
+        connection.peer.accepted(connection, self.env._now + thread.debt_ns)
         return connection
 
     def recvfrom(self, socket: Socket) -> Generator[Any, Any, Any]:
@@ -155,11 +157,11 @@ class SocketCalls(Calls):
         received = socket.received
         if received:
             cause = ENTRY
-            ns = costs.syscall_ns + costs.recvfrom_ns
+            ns = costs.recvfrom_whole_ns
         else:
             cause = SYSCALL
-            thread.charge(ENTRY, costs.syscall_ns, "recvfrom")
             ns = costs.recvfrom_ns
+            thread.charge(ENTRY, costs.syscall_ns, "recvfrom")
             if thread.debt_ns:
                 yield RUN
             while not received:
@@ -174,42 +176,49 @@ class SocketCalls(Calls):
         if message is EOF:
             thread.charge(cause, ns, "recvfrom")
             return EOF
-        core = thread.core
-        touched = core.touched_bytes
-        step = costs.cache_bytes if socket.core is not core else touched - socket.touched_bytes
-        step >>= REFILL_STEP_BITS
-        refill_ns = costs.connection_refill_ns[step if step < REFILL_STEPS else -1]
-        socket.core = core
-        core.touched_bytes = socket.touched_bytes = touched + costs.connection_bytes
         message.begin(thread, self.env._now + thread.debt_ns)
-        # As two calls of `charge`, written out: this is the simulator's busiest spot.
+        core = thread.core
+        touched_bytes = core.touched_bytes
+        if socket.core is core:
+            step = (touched_bytes - socket.touched_bytes) >> REFILL_STEP_BITS
+        else:
+            step = REFILL_STEPS
+            socket.core = core
+        core.touched_bytes = socket.touched_bytes = touched_bytes + costs.connection_bytes
+        # As calls of `charge`, written out: this is one of the simulator's busiest spots.
+        segments, cpu_ns = thread.segments, core.cpu_ns
         ns += message.bytes * costs.recvfrom_per_kib_ns >> 10
-        thread.segments.append((cause, ns, "recvfrom"))
-        core.cpu_ns[cause] += ns
-        if refill_ns:
-            thread.segments.append((REFILL, refill_ns, "connection refill"))
-            core.cpu_ns[REFILL] += refill_ns
-        thread.debt_ns += ns + refill_ns
+        segments.append((cause, ns, "recvfrom"))
+        cpu_ns[cause] += ns
+        if step:
+            refill_ns = costs.connection_refill_ns[step if step < REFILL_STEPS else -1]
+            segments.append((REFILL, refill_ns, "connection refill"))
+            cpu_ns[REFILL] += refill_ns
+            ns += refill_ns
+        thread.debt_ns += ns
         return message
 
     def sendto(self, socket: Socket, message: Any, size_bytes: int) -> Generator[Any, Any, None]:
         """Send `message`, which leaves when this returns."""
-        thread, costs = self.thread, self.costs
+        thread, costs, env = self.thread, self.costs, self.env
         self.syscalls["sendto"] += 1
-        peer = socket.peer
-        ns = costs.syscall_ns + costs.sendto_ns + (size_bytes * costs.sendto_per_kib_ns >> 10)
-        cpu_ns = thread.core.cpu_ns
-        thread.segments.append((ENTRY, ns, "sendto"))
+        peer: Any = socket.peer
+        # As calls of `charge`, written out: this is one of the simulator's busiest spots.
+        segments, cpu_ns = thread.segments, thread.core.cpu_ns
+        ns = costs.sendto_whole_ns + (size_bytes * costs.sendto_per_kib_ns >> 10)
+        segments.append((ENTRY, ns, "sendto"))
         cpu_ns[ENTRY] += ns
         if peer.softirq_on_sender:
             softirq_ns = costs.receive_softirq_ns
-            thread.segments.append((SOFTIRQ, softirq_ns, "receive softirq"))
+            segments.append((SOFTIRQ, softirq_ns, "receive softirq"))
             cpu_ns[SOFTIRQ] += softirq_ns
             ns += softirq_ns
-        thread.debt_ns += ns
-        if thread.debt_ns and not self.undisturbed():
+        thread.debt_ns = ns = thread.debt_ns + ns
+        if not ns:
+            thread.core.count_step(thread, env._now)
+        elif not self.undisturbed():
             yield RUN
-        at_ns = self.env._now + thread.debt_ns
+        at_ns = env._now + thread.debt_ns
         message.pause(at_ns)
         peer.receive(socket, message, at_ns)
 
@@ -223,4 +232,5 @@ class SocketCalls(Calls):
         for watcher in tuple(socket.watchers):
             watcher.on_closed(socket)
         self.machine.close_descriptor(socket)
-        socket.peer.closed(socket)
+        if socket.peer is not None:
+            socket.peer.closed(socket)

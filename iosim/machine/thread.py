@@ -79,6 +79,7 @@ class Thread:
     """A thread of the simulated machine; made by `Machine.spawn`."""
 
     __slots__ = (
+        "acts",
         "alone",
         "core",
         "cpu_ns",
@@ -93,8 +94,8 @@ class Thread:
         "migrations",
         "name",
         "number",
-        "pending",
         "off_core",
+        "pending",
         "segments",
         "since_ns",
         "state",
@@ -115,6 +116,8 @@ class Thread:
         self.number = number
         self.name = name
         self.state = RUNNABLE
+        # What it runs after its present program has ended, next first.
+        self.acts: list[Callable[[], Program]] = []
         # The value that the program's current `yield` will give back.
         self.value: Any = None
         # What is owed, oldest first; `debt_ns` is its sum.
@@ -157,6 +160,8 @@ class Thread:
             self.segments.append((cause, ns, label))
             self.debt_ns += ns
             self.core.cpu_ns[cause] += ns
+        else:
+            self.core.count_step(self, self.core.machine.env._now)
 
     def __repr__(self) -> str:
         return f"<thread {self.name} {self.state}>"

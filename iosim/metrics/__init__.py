@@ -36,7 +36,9 @@ def measure_all(record: Record) -> dict[str, float | None]:
     from iosim.plugins import kinds
 
     return {
-        name: value for family in kinds("metrics").values() for name, value in family.measure(record)
+        name: value
+        for family in kinds("metrics").values()
+        for name, value in family.measure(record)
     }
 
 

@@ -153,7 +153,7 @@ def _kind(field: Mapping[str, Any]) -> str:
         forms = [form for form in field["anyOf"] if form.get("type") != "null"]
         return " or ".join(dict.fromkeys(_kind(form) for form in forms))
     named = {"boolean": "true | false", "string": "text", "integer": "whole number"}
-    return named.get(field.get("type", ""), field.get("type", "a mapping"))
+    return named.get(field.get("type", ""), "a mapping")
 
 
 def _spelled(default: object) -> str:

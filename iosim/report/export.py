@@ -46,7 +46,8 @@ def to_csv(results: Results) -> str:
 def to_markdown(results: Results) -> str:
     """All tables, under a heading of the scenario's name."""
     from iosim.report.finding import findings
-    from iosim.report.table import describe, endings, tables
+    from iosim.report.summary import describe, endings
+    from iosim.report.table import tables
 
     parts = [f"# {_escaped(results.scenario.name)}"]
     parts.append("\n".join(f"    {line}" for line in describe(results.scenario)))

@@ -96,20 +96,23 @@ def _least(
     best, worst = found[0], found[-1]
     if len(best.values) < 2:
         return [
-            f"In this one replication {best.label} had the {least.lower()} {noun} ({show(best.mean)}) and "
-            f"{worst.label} the most ({show(worst.mean)}); more replications would tell whether "
-            "that is chance."
+            f"In this one replication {best.label} had the {least.lower()} {noun} "
+            f"({show(best.mean)}) and {worst.label} the most ({show(worst.mean)}); more "
+            "replications would tell whether that is chance."
         ]
     equals = [other for other in found[1:] if not _differs(best, other)]
     if len(equals) == len(found) - 1:
-        return [f"No two models can be told apart by {noun}: about {show(best.mean)} each."]
+        return [
+            f"By {noun} no model can be told from the best: {show(best.mean)} to "
+            f"{show(worst.mean)}."
+        ]
     if not equals:
         start = f"{least} {noun}: {best.label}, {show(best.mean)}"
     else:
         names = [best.label, *(values.label for values in equals)]
         start = (
-            f"{least} {noun}: {', '.join(names[:-1])} and {names[-1]}, about {show(best.mean)} "
-            "(the best cannot be told apart)"
+            f"{least} {noun}: {', '.join(names[:-1])} and {names[-1]}, which cannot be told apart "
+            f"({show(best.mean)} to {show(max(values.mean for values in equals))})"
         )
     factor = f", {worst.mean / best.mean:.2g} times as much" if best.mean else ""
     return [f"{start}; most: {worst.label}, {show(worst.mean)}{factor}."]

@@ -112,7 +112,7 @@ def lay_out(table: Table, style: Style | None = None, width: int = WIDTH) -> lis
     lines = [style.strong(table.title)] if table.title else []
     groups = _group_line(table.columns[1:], widths, gap)
     if groups.strip():
-        lines.append(style.faint(" " * label_width + groups))
+        lines.append(style.faint(" " * label_width + groups.rstrip()))
     heads = [column.short for column in table.columns]
     lines.append(style.faint(_line(heads, label_width, widths)))
     for row in table.rows:
@@ -174,3 +174,8 @@ def _row(
     if any(intervals):
         lines.append(style.faint(_line(intervals, label_width, widths)))
     return lines
+
+
+def paragraph(text: str, width: int = WIDTH) -> list[str]:
+    """A sentence in lines; what follows the first is set in."""
+    return wrap(text, width, subsequent_indent="  ", break_long_words=False)

@@ -12,14 +12,13 @@ Validated by: tests/cli/test_table.py, tests/cli/test_run.py
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
 
 from iosim.plugins import kinds
 from iosim.report.layout import Cell, Column, Table
 from iosim.results import ModelResult, Results
 from iosim.scenario import Scenario
 from iosim.statistics import Estimate, relative_half_width
-from iosim.units import canonical_duration, format_count, format_duration_ns, format_size
+from iosim.units import format_count, format_duration_ns, format_size
 
 NONE = "-"
 """What stands for a value that does not exist."""
@@ -78,9 +77,7 @@ def cell(estimate: Estimate | None, show: Callable[[float], str]) -> Cell:
     return Cell(show(estimate.mean), half_width(estimate))
 
 
-def _widest(
-    estimates: Iterable[Estimate | None], show: Callable[[float], str]
-) -> Cell:
+def _widest(estimates: Iterable[Estimate | None], show: Callable[[float], str]) -> Cell:
     """The largest half width of several estimates."""
     halves = [
         (estimate.high - estimate.low) / 2
@@ -319,7 +316,7 @@ def _syscalls_of(model: ModelResult) -> tuple[str, str]:
         (estimate.mean, name.removeprefix("syscalls_").removesuffix("_per_request"), estimate)
         for name, estimate in model.metrics.items()
         if name.startswith("syscalls_") and name != "syscalls_per_request"
-        if estimate.mean is not None and estimate.mean >= 0.005
+        if estimate.mean is not None and estimate.mean >= 0.05
     ]
     text, widest = "", 0.0
     for mean, name, estimate in sorted(found, key=lambda entry: (-round(entry[0], 2), entry[1])):
@@ -383,74 +380,3 @@ def _fates(results: Results) -> Iterable[Table]:
         (LABEL, *map(Column, heads)),
         tuple(rows),
     )
-
-
-# ----------------------------------------------------------------- what was simulated
-
-
-def describe(scenario: Scenario) -> list[str]:
-    """What a scenario simulates, in a few lines."""
-    machine, run = scenario.machine, scenario.run
-    models = ", ".join(model.label or model.kind for model in scenario.models)
-    handler = ", ".join(f"{key} {_brief(value)}" for key, value in _steps(scenario))
-    devices = ", ".join(f"{name} ({_choice(device)})" for name, device in scenario.devices.items())
-    cores = "1 core" if machine.cores == 1 else f"{machine.cores} cores"
-    times = "once" if run.replications == 1 else f"{run.replications} times"
-    lines = [
-        f"models    {models}",
-        f"workload  {_choice(scenario.workload)}",
-        f"handler   {handler}" if handler else "",
-        f"devices   {devices}" if devices else "",
-        f"machine   {cores}, {_choice(machine.scheduler)}, {_choice(machine.network)}, "
-        f"{machine.runtime}, profile {machine.profile}",
-        f"run       {times} {canonical_duration(run.duration)}, seed {run.seed}",
-    ]
-    return [line for line in lines if line]
-
-
-def _steps(scenario: Scenario) -> list[tuple[str, Any]]:
-    steps = [step.model_dump(mode="json") for step in scenario.server.handler]
-    return [pair for step in steps for pair in step.items()]
-
-
-def _choice(chosen: Any) -> str:
-    options = chosen.options.model_dump(mode="json", exclude_unset=True)
-    return f"{chosen.kind} {_brief(options)}".strip()
-
-
-def _brief(value: Any) -> str:
-    """A part of a scenario in one line, as its author might have written it."""
-    if not isinstance(value, dict):
-        return str(value)
-    if len(value) == 1:
-        ((kind, options),) = value.items()
-        if isinstance(options, dict) and len(options) == 1:
-            (only,) = options.values()
-            return _brief(only) if kind == "deterministic" else f"{kind} {_brief(only)}"
-    return ", ".join(f"{key} {_brief(part)}" for key, part in value.items())
-
-
-# ---------------------------------------------------------------------- how it ended
-
-
-def endings(results: Results) -> list[str]:
-    """What to know before reading on: errors, interruption, and how the objectives fared."""
-    lines = []
-    if results.interrupted:
-        finished = ", ".join(f"{m.label} {len(m.records)}" for m in results.models)
-        lines.append(f"Interrupted; replications that had finished: {finished}.")
-    lines += [f"No result: {model.error}" for model in results.models if model.error]
-    if any(model.error and model.records for model in results.models):
-        lines.append("What is shown of such a model comes from its other replications.")
-    for objective in dict.fromkeys(line for m in results.models for line in m.verdicts):
-        by_verdict: dict[str, list[str]] = {}
-        for model in results.models:
-            if objective in model.verdicts:
-                by_verdict.setdefault(model.verdicts[objective], []).append(model.label)
-        told = "; ".join(
-            f"{verdict}: {', '.join(by_verdict[verdict])}"
-            for verdict in ("fail", "inconclusive", "pass")
-            if verdict in by_verdict
-        )
-        lines.append(f"{objective}  {told}")
-    return lines

@@ -74,10 +74,11 @@ class Queue:
         "_future",
         "_lag_limit",
         "_overdue",
-        "_slice_ns",
         "_pushes",
+        "_slice_ns",
         "_tick_ns",
         "_total",
+        "rivals",
         "waiting",
     )
 
@@ -91,6 +92,7 @@ class Queue:
         # The running thread used up its slice; to be acted on at the next occasion.
         self._overdue = False
         self.waiting = 0
+        self.rivals = 0
         # Waiting entities by deadline, and those not yet found eligible by v. An entry
         # is valid while its stamp is its entity's.
         self._eligible: list[Place] = []
@@ -114,6 +116,7 @@ class Queue:
         entity.lag = 0
         self._total += v
         self._count = count + 1
+        self.rivals = count
 
     def _leave(self, entity: Entity) -> None:
         lag = self._total // self._count - entity.v
@@ -121,6 +124,7 @@ class Queue:
         entity.lag = max(-limit, min(limit, lag))
         self._total -= entity.v
         self._count -= 1
+        self.rivals = self._count - 1
 
     def _push(self, entity: Entity) -> None:
         self._pushes += 1

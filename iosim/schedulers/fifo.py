@@ -55,6 +55,10 @@ class Queue:
     def slice_end_ns(self, thread: Thread, now: int) -> int:
         return NEVER
 
+    @property
+    def rivals(self) -> int:
+        return self.waiting
+
     def holds(self, thread: Thread) -> bool:
         return False
 

@@ -37,19 +37,21 @@ class Options(Requests):
     think: Distribution = Field(description="From an answer to the next request.")
 
 
+def think_times(options: Options, streams: "Streams", user: int) -> Iterator[int]:
+    """Endless think times of one user, in ns, whatever the others do."""
+    sample = options.think.options.sample
+    return chain.from_iterable(
+        streams.user_block("think", user, block, sample) for block in count()
+    )
+
+
 class Source:
     """Offers each user's next request."""
 
     def __init__(self, options: Options, clients: "Clients", streams: "Streams") -> None:
         self._clients = clients
         clients.on_ended = self._on_ended
-        sample = options.think.options.sample
-        self._think: list[Iterator[int]] = [
-            chain.from_iterable(
-                streams.user_block("think", user, block, sample) for block in count()
-            )
-            for user in range(options.users)
-        ]
+        self._think = [think_times(options, streams, user) for user in range(options.users)]
 
     def start(self) -> None:
         """The server is ready: all users begin to think."""

@@ -74,22 +74,24 @@ class Source:
 
     def start(self) -> None:
         """The server is ready: the clock of the load starts now."""
-        now: int = self._clients.machine.env._now
+        now = self._clients.machine.env._now
         self._times = intended_times(self._options, self._streams, now)
-        self._next()
+        self._set_next()
 
-    def _next(self) -> None:
-        self._intended_ns = next(self._times)
-        self._delay_ns = self._clients.network.request_delay_ns()
+    def _set_next(self) -> None:
+        network = self._clients.network
+        self._intended_ns = intended_ns = next(self._times)
+        delay_ns = network.fixed_delay_ns
+        self._delay_ns = delay_ns = network.request_delay_ns() if delay_ns is None else delay_ns
         # Set for its arrival, not for its sending: one event a request.
-        self._alarm.set(self._clients.arrival_ns(self._intended_ns, self._delay_ns))
+        free_ns = network.free_ns
+        self._alarm.set((intended_ns if intended_ns > free_ns else free_ns) + delay_ns)
 
     def _arrive(self) -> None:
         clients = self._clients
-        if clients.network.free_ns + self._delay_ns > clients.machine.env._now:
-            # The clients' core has been busy meanwhile.
-            self._alarm.set(clients.arrival_ns(self._intended_ns, self._delay_ns))
+        arrival_ns = clients.network.free_ns + self._delay_ns
+        if arrival_ns > clients.machine.env._now:
+            self._alarm.set(arrival_ns)  # the clients' core has been busy meanwhile
             return
-        request = clients.make(self._intended_ns)
-        clients.offer(request, clients.clients[next(self._choice)])
-        self._next()
+        clients.offer(clients.make(self._intended_ns), clients.clients[next(self._choice)])
+        self._set_next()

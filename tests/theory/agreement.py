@@ -32,7 +32,6 @@ from iosim.statistics import student_t
 CONFIDENCE = 0.999
 MANY = 4_000
 FREE = load("free").costs
-LONGEST_SLICE = 50
 
 
 def replicate(scenario: Scenario, count: int, costs: Costs = FREE) -> list[Record]:
@@ -83,11 +82,14 @@ class Load:
         connections: int = MANY,
         machine: dict[str, Any] | None = None,
         devices: dict[str, Any] | None = None,
+        warm_up: bool = True,
         **workload: Any,
     ) -> Scenario:
-        """About `requests` requests after the warm-up."""
+        """About `requests` requests, after the warm-up if there is to be one."""
         duration_ns = requests / self.rate_per_ns
-        warm_up_ns = ceil(10 * relaxation_ns(self.mean_service_ns, self.load_factor))
+        warm_up_ns = 0
+        if warm_up:
+            warm_up_ns = ceil(10 * relaxation_ns(self.mean_service_ns, self.load_factor))
         return from_data(
             {
                 "machine": {"descriptors": connections + 1_000, **(machine or {})},
@@ -102,9 +104,8 @@ class Load:
                 },
                 "models": [model],
                 "run": {
-                    # A slice is the resolution at which the warm-up can end.
-                    "duration": f"{ceil((duration_ns + warm_up_ns) * 1.02)}ns",
-                    "warm_up": f"{warm_up_ns}ns",
+                    "duration": f"{ceil(duration_ns + warm_up_ns)}ns",
+                    "warm_up": f"{warm_up_ns}ns" if warm_up else "none",
                 },
             }
         )

@@ -3,6 +3,7 @@
 Every cost is zero unless a test names it, so a timeline is what its comment adds up to.
 """
 
+from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, fields
 from functools import partial
@@ -16,7 +17,8 @@ from iosim.machine.interpreter import CPythonKernel, InterpreterLock
 from iosim.machine.kernel import Kernel
 from iosim.machine.machine import Machine
 from iosim.machine.sockets import Socket
-from iosim.machine.thread import CAUSES, Segment, Thread, WaitQueue
+from iosim.machine.request import Request
+from iosim.machine.thread import CAUSES, ENTRY, SYSCALL, Segment, Thread, WaitQueue
 from iosim.schedulers import eevdf, fifo, round_robin
 
 Program = Callable[[Kernel], Generator[Any, Any, Any]]
@@ -80,12 +82,14 @@ class Watch:
     def ran(
         self, thread: Thread, core: Core, from_ns: int, to_ns: int, segments: list[Segment]
     ) -> None:
-        self.runs.append((thread.name, core.number, from_ns, to_ns))
+        if from_ns < to_ns:
+            self.runs.append((thread.name, core.number, from_ns, to_ns))
         for cause, ns, label in segments:
             if from_ns >= to_ns:
                 break
             end_ns = min(from_ns + ns, to_ns)
-            self.work.append((thread.name, from_ns, end_ns, CAUSES[cause], label))
+            name = CAUSES[SYSCALL if cause == ENTRY else cause]
+            self.work.append((thread.name, from_ns, end_ns, name, label))
             from_ns = end_ns
 
     def preempted(self, thread: Thread, core: Core, at_ns: int, by: Thread) -> None:
@@ -103,6 +107,18 @@ class Watch:
     def interrupted(self, core: Core, at_ns: int, ns: int) -> None:
         self.moments.append((at_ns, "interrupted", f"core {core.number}"))
 
+    def delivered(self, request: Request, at_ns: int) -> None:
+        self.moments.append((at_ns, "delivered", str(request.number)))
+
+    def begun(self, request: Request, thread: Thread, at_ns: int) -> None:
+        self.moments.append((at_ns, "begun", str(request.number)))
+
+    def paused(self, request: Request, at_ns: int) -> None:
+        self.moments.append((at_ns, "paused", str(request.number)))
+
+    def resumable(self, request: Request, at_ns: int) -> None:
+        self.moments.append((at_ns, "resumable", str(request.number)))
+
 
 class Bench:
     """A machine, what its programs note down, and a watch on it."""
@@ -117,7 +133,7 @@ class Bench:
     ) -> None:
         self.env = Environment(initial_time=0)
         self.watch = Watch()
-        self.log: list[tuple[int, str]] = []
+        self.log: list[tuple[int, str]] | deque[tuple[int, str]] = []
         self.interpreter = InterpreterLock(round_costs(**costs).cpython_switch_interval_ns)
 
         def kernel(thread: Thread, machine: Machine, native: bool) -> Kernel:
@@ -226,8 +242,8 @@ class Outside:
     def accepted(self, socket: Socket) -> None:
         self.bench.note(f"{socket.name} accepted")
 
-    def receive(self, socket: Socket, message: Any) -> None:
-        self.bench.note(f"{socket.name} sent")
+    def receive(self, socket: Socket, message: Any, at_ns: int) -> None:
+        self.bench.log.append((at_ns, f"{socket.name} sent"))
 
     def closed(self, socket: Socket) -> None:
         self.bench.note(f"{socket.name} closed")

@@ -1,15 +1,21 @@
 """A core: bursts, switches, waking from idle, cache refill, preemption, interrupts, accounts."""
 
-from collections.abc import Callable, Generator
+import signal
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from bench import Bench, rr
+from bench import Bench, Letter, rr
 from hypothesis import given
 from hypothesis import strategies as st
 
 from iosim.errors import Livelock
+from iosim.machine import core
 from iosim.machine.kernel import Kernel
+from iosim.machine.locks import Mutex
+from iosim.machine.sockets import Socket
 from iosim.machine.thread import RUN, SYSCALL, USER
 
 Steps = Generator[Any, Any, None]
@@ -33,15 +39,15 @@ def ends(
     parts: tuple[list[tuple[int, int]], ...],
     interrupts: list[tuple[int, int]],
 ) -> list[Any]:
-    """Run threads of (cause, ns) parts, settling after each or only at the end."""
+    """Run threads of (cause, ns) parts, settling between them or only at the end."""
     bench = Bench(queue=queue)
 
     def program(number: int) -> Callable[[Kernel], Steps]:
         def steps(kernel: Kernel) -> Steps:
-            for cause, ns in parts[number]:
-                kernel.thread.charge(cause, ns, "part")
-                if not merged:
+            for index, (cause, ns) in enumerate(parts[number]):
+                if index and not merged:
                     yield from kernel.settle()
+                kernel.thread.charge(cause, ns, "part")
             yield from kernel.settle()
             bench.note(str(number))
 
@@ -145,7 +151,7 @@ def test_waking_from_idle_takes_time_part_of_it_charged_then_cold_execution() ->
     bench.run(1_341)
     assert bench.log[-1] == (1_340, "done")
     assert thread.cpu_ns == 2 * (30 + 20 + 50)
-    assert thread.wake_up_ns == 2 * (100 + 20)
+    assert thread.off_core[1] == 2 * (100 + 20)
     assert bench.cpu() == {"user": 100, "switch": 60, "refill": 40, "idle": 70 + 1_000 + 70 + 1}
 
 
@@ -176,43 +182,42 @@ def test_a_core_that_is_busy_is_not_woken_from_idle() -> None:
 
     bench.spawn("waiter", waiter)
     bench.at(1_000, lambda: bench.spawn("busy", bench.computes(500, name="busy")))
-    bench.at(1_200, lambda: bench.machine.arrive(socket, "x"))
+    bench.at(1_200, lambda: bench.machine.arrive(socket, Letter()))
     # busy wakes the core: 1,100-1,600. The waiter, woken at 1,200, follows at once at 1,600.
-    with pytest.raises(AttributeError):  # a bare string is no message: it came at 1,600
-        bench.run(10_000)
-    assert (bench.env.now, bench.log) == (1_600, [(1_600, "busy")])
+    assert bench.run(10_000) == [(1_600, "busy"), (1_600, "received")]
 
 
 # ------------------------------------------------------------------------- cache refill
 
-REFILL = ((0, 0), (1_024, 100), (2_048, 200), (4_096, 300))
+REFILL = ((0, 0), (16 * 1_024, 1), (32 * 1_024, 2), (64 * 1_024, 3))
+"""Ns to fetch a KiB again after so many bytes of other data."""
 
 
-@pytest.mark.parametrize(("threads", "refill_ns"), [(1, 0), (2, 100), (3, 200), (5, 300)])
+@pytest.mark.parametrize(("threads", "refill_ns"), [(1, 0), (2, 16), (3, 32), (5, 48)])
 def test_refill_grows_with_what_other_threads_touched_meanwhile(
     threads: int, refill_ns: int
 ) -> None:
-    # Each thread touches 1 KiB when it comes to run, so in a ring of n threads n - 1 KiB of
-    # others lie between two of its turns: 1 KiB costs 100 ns, 2 KiB 200, 4 KiB 300.
+    # Each thread touches 16 KiB when it comes to run, so in a ring of n threads n - 1 times as
+    # much of others lies between two of its turns. 16 KiB at 1 ns: 16, at 2: 32, at 3: 48.
     bench = Bench(
         queue=rr("1us"),
         cache_refill_per_kib_ns=REFILL,
-        cache_bytes=4_096,
-        thread_working_set_bytes=1_024,
+        cache_bytes=64 * 1_024,
+        thread_working_set_bytes=16 * 1_024,
     )
     for number in range(threads):
         bench.spawn(str(number), bench.computes(10_000))
     bench.run(100_000)
     refills = [(to - start) for _, start, to, cause, _ in bench.watch.work if cause == "refill"]
     first, later = refills[:threads], refills[threads:]
-    assert first == [300] * threads  # nothing of it cached
+    assert first == [48] * threads  # nothing of it cached
     assert set(later) == ({refill_ns} if threads > 1 else set())
 
 
 def test_a_connection_is_refilled_by_what_was_touched_since_it_was_last_served() -> None:
-    from bench import Letter
-
-    bench = Bench(cache_refill_per_kib_ns=REFILL, cache_bytes=4_096, connection_bytes=1_024)
+    bench = Bench(
+        cache_refill_per_kib_ns=REFILL, cache_bytes=64 * 1_024, connection_bytes=16 * 1_024
+    )
     sockets = [bench.socket(str(n), *(Letter() for _ in range(3))) for n in range(3)]
 
     def program(kernel: Kernel) -> Steps:
@@ -222,15 +227,15 @@ def test_a_connection_is_refilled_by_what_was_touched_since_it_was_last_served()
             bench.note(str(number))
 
     bench.spawn("a", program)
-    # 0: new, 300. 0 again: nothing touched since, 0. 1: new, 300. 2: new, 300.
-    # 0: after 1 and 2, 2 KiB: 200. 2: after 0, 1 KiB: 100.
+    # 0: new, 48. 0 again: nothing touched since, 0. 1: new, 48. 2: new, 48.
+    # 0: after 1 and 2, 32 KiB: 32. 2: after 0, 16 KiB: 16.
     assert bench.run(10_000) == [
-        (300, "0"),
-        (300, "0"),
-        (600, "1"),
-        (900, "2"),
-        (1_100, "0"),
-        (1_200, "2"),
+        (48, "0"),
+        (48, "0"),
+        (96, "1"),
+        (144, "2"),
+        (176, "0"),
+        (192, "2"),
     ]
 
 
@@ -342,10 +347,10 @@ def test_an_idle_core_wakes_for_an_interrupt_and_idles_on() -> None:
 
 def test_who_is_woken_by_an_interrupt_runs_when_it_ends_on_a_core_that_is_awake() -> None:
     bench = Bench(idle_exit_ns=100, context_switch_ns=5)
-    core = bench.machine.cores[0]
+    only = bench.machine.cores[0]
     bench.at(
         1_000,
-        lambda: core.interrupt(10, lambda: bench.spawn("a", bench.computes(50)) and None),
+        lambda: only.interrupt(10, lambda: bench.spawn("a", bench.computes(50)) and None),
     )
     # Idle exit until 1,100, softirq until 1,110, then no second exit: switch 5, compute 50.
     assert bench.run(2_000) == [(1_165, "done")]
@@ -402,18 +407,18 @@ def test_at_every_instant_the_causes_add_up_to_the_time_and_none_is_negative(
     for number, turns in enumerate(work):
         bench.spawn(str(number), program(turns))
     for number, (at_ns, ns) in enumerate(interrupts):
-        core = bench.machine.cores[number % cores]
-        bench.at(at_ns, lambda core=core, ns=ns: core.interrupt(ns, lambda: None))
+        hit = bench.machine.cores[number % cores]
+        bench.at(at_ns, lambda hit=hit, ns=ns: hit.interrupt(ns, lambda: None))
     accounts: list[tuple[int, list[int]]] = []
     for at_ns in looks:
-        for core in bench.machine.cores:
-            bench.at(at_ns, lambda core=core: accounts.append((bench.env._now, core.account())))
+        for seen in bench.machine.cores:
+            bench.at(at_ns, lambda seen=seen: accounts.append((bench.env._now, seen.account())))
     bench.run(20_000)
     for at_ns, account in accounts:
         assert sum(account) == at_ns
         assert min(account) >= 0
     # In the end everything asked for has been computed, and every interrupt served.
-    total = [sum(core.account()[cause] for core in bench.machine.cores) for cause in range(7)]
+    total = [sum(each.account()[cause] for each in bench.machine.cores) for cause in range(7)]
     assert total[USER] == sum(ns for turns in work for _, ns in turns)
     assert total[4] == sum(ns for _, ns in interrupts)
 
@@ -421,15 +426,138 @@ def test_at_every_instant_the_causes_add_up_to_the_time_and_none_is_negative(
 # ------------------------------------------------------------------------------ livelock
 
 
-def test_a_program_that_only_yields_is_a_livelock() -> None:
-    bench = Bench()
-
+def yields(bench: Bench) -> Callable[[Kernel], Steps]:
     def program(kernel: Kernel) -> Steps:
         while True:
             yield RUN
 
+    return program
+
+
+def computes_nothing(bench: Bench) -> Callable[[Kernel], Steps]:
+    def program(kernel: Kernel) -> Steps:
+        while True:
+            yield from kernel.compute(0)
+
+    return program
+
+
+def settles(bench: Bench) -> Callable[[Kernel], Steps]:
+    def program(kernel: Kernel) -> Steps:
+        while True:
+            yield from kernel.settle()
+
+    return program
+
+
+def asks_in_vain(bench: Bench) -> Callable[[Kernel], Steps]:
+    socket = bench.socket(nonblocking=True)
+
+    def program(kernel: Kernel) -> Steps:
+        while True:
+            yield from kernel.recvfrom(socket)
+
+    return program
+
+
+def waits_without_waiting(bench: Bench) -> Callable[[Kernel], Steps]:
+    def program(kernel: Kernel) -> Steps:
+        epoll = yield from kernel.epoll_create1()
+        while True:
+            yield from kernel.epoll_wait(epoll, 1, timeout_ns=0)
+
+    return program
+
+
+def locks_and_unlocks(bench: Bench) -> Callable[[Kernel], Steps]:
+    mutex = Mutex("mutex")
+
+    def program(kernel: Kernel) -> Steps:
+        while True:
+            yield from kernel.lock(mutex)
+            yield from kernel.unlock(mutex)
+
+    return program
+
+
+def counts(bench: Bench) -> Callable[[Kernel], Steps]:
+    def program(kernel: Kernel) -> Steps:
+        eventfd = yield from kernel.eventfd()
+        while True:
+            yield from kernel.eventfd_write(eventfd)
+            yield from kernel.eventfd_read(eventfd)
+
+    return program
+
+
+def sends(bench: Bench) -> Callable[[Kernel], Steps]:
+    socket = bench.socket()
+    bench.log = deque(maxlen=1)
+
+    def program(kernel: Kernel) -> Steps:
+        while True:
+            yield from kernel.sendto(socket, Letter(), 0)
+
+    return program
+
+
+@contextmanager
+def within(seconds: int) -> Iterator[None]:
+    """Fail, instead of hanging, if it takes longer."""
+
+    def give_up(signum: int, frame: object) -> None:
+        raise TimeoutError(f"still looping after {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        yields,
+        computes_nothing,
+        settles,
+        asks_in_vain,
+        waits_without_waiting,
+        locks_and_unlocks,
+        counts,
+        sends,
+    ],
+)
+def test_a_program_that_loops_without_consuming_time_is_a_livelock(
+    program: Callable[[Bench], Callable[[Kernel], Steps]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core, "LIVELOCK_STEPS", 1_000)
+    bench = Bench()
     bench.spawn("busy", bench.computes(10))
-    with pytest.raises(Livelock, match="spinner made 1,000,001 steps without consuming time"):
-        bench.spawn("spinner", program)
+    bench.spawn("spinner", program(bench))
+    with within(5), pytest.raises(Livelock, match="bench, at 10 ns: .*spinner made 1,0"):
         bench.run(1_000)
-    assert bench.env.now == 10
+
+
+def test_two_threads_that_wake_each_other_at_no_cost_are_a_livelock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(core, "LIVELOCK_STEPS", 1_000)
+    bench = Bench()
+    ping, pong = bench.socket("ping"), bench.socket("pong")
+
+    def player(mine: Socket, other: Socket) -> Callable[[Kernel], Steps]:
+        def program(kernel: Kernel) -> Steps:
+            while True:
+                yield from kernel.recvfrom(mine)
+                bench.machine.arrive(other, Letter())
+
+        return program
+
+    bench.spawn("a", player(ping, pong))
+    bench.spawn("b", player(pong, ping))
+    bench.at(5, lambda: bench.machine.arrive(ping, Letter()))
+    with within(5), pytest.raises(Livelock, match="bench, at 5 ns"):
+        bench.run(1_000)

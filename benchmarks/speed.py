@@ -1,0 +1,79 @@
+"""How fast iosim simulates, beside an idiomatic SimPy version of the same model.
+
+    python benchmarks/speed.py [--seconds 2] [--repeat 5]
+
+Prints, for each model and number of connections, simulated requests per second of CPU
+time for both, taking turns in one process so that both meet the same machine; the median
+of the ratios pair by pair; and mean response time and voluntary switches per request of
+both, which should agree. Speeds of a shared machine vary by a factor of two: look at the
+ratio.
+"""
+
+import argparse
+import statistics
+import time
+
+import idiomatic
+
+from iosim.profile import load
+from iosim.scenario import from_data
+from iosim.simulation import run_once
+
+RATE_PER_S = 25_000
+DEMAND_NS = 20_000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=2.0, help="simulated time of each run")
+    parser.add_argument("--repeat", type=int, default=5, help="pairs of runs")
+    parser.add_argument("--models", nargs="+", default=["blocking", "epoll", "coroutine"])
+    parser.add_argument("--connections", nargs="+", type=int, default=[100, 10_000])
+    arguments = parser.parse_args()
+    print(
+        f"{'model':10} {'conns':>6} {'iosim req/s':>12} {'SimPy req/s':>12} {'ratio':>6}"
+        f"  {'events/req':>11}  {'mean us':>13}  {'switches/req':>13}"
+    )
+    for connections in arguments.connections:
+        for model in arguments.models:
+            compare(model, connections, arguments.seconds, arguments.repeat)
+
+
+def compare(model: str, connections: int, seconds: float, repeat: int) -> None:
+    """Run both in turn and print one line."""
+    costs = load("reference").costs
+    scenario = from_data(
+        {
+            "workload": {
+                "open": {"rate": f"{RATE_PER_S}/s", "connections": {"total": connections}}
+            },
+            "models": [model],
+            "run": {"duration": f"{round(seconds * 1000)}ms", "warm_up": "none"},
+            "server": {"handler": [{"cpu": f"{DEMAND_NS}ns"}]},
+        }
+    )
+    own, other = [], []
+    for _ in range(repeat):
+        begun = time.process_time()
+        record = run_once(scenario, scenario.models[0], costs, 0)
+        own.append(record.completed / (time.process_time() - begun))
+        begun = time.process_time()
+        outcome = idiomatic.run(
+            model, costs, connections, RATE_PER_S, DEMAND_NS, round(seconds * 1e9)
+        )
+        other.append(outcome.completed / (time.process_time() - begun))
+    ratio = statistics.median(a / b for a, b in zip(own, other, strict=True))
+    mean_us = record.responses.total_ns / record.answered / 1e3
+    print(
+        f"{model:10} {connections:6} {statistics.median(own):12,.0f} "
+        f"{statistics.median(other):12,.0f} {ratio:6.2f}  "
+        f"{record.events / record.completed:5.2f} {outcome.events / outcome.completed:5.2f}  "
+        f"{mean_us:6.1f} {outcome.response_ns / outcome.completed / 1e3:6.1f}  "
+        f"{record.voluntary_switches / record.answered:6.3f} "
+        f"{outcome.switches / outcome.completed:6.3f}",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,307 @@
+"""A moment of a run told line by line: who ran where, what it cost, why it waited.
+
+Times count from the first request's intended send time. Pieces of work that follow each
+other for the same reason are one line. At the end stand the sums that a report shows as
+means: switches, syscalls, CPU time, and where each response went.
+
+Scope: the words are for the kernel's own labels; a plug-in's labels stand for themselves.
+Validated by: tests/cli/test_explain.py
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from textwrap import wrap
+from types import MappingProxyType, ModuleType
+from typing import Final
+
+from iosim.report.layout import WIDTH, Style, paragraph
+from iosim.report.timeline import Event, Life, Moment, Span
+from iosim.units import format_duration_ns
+
+MOST_LINES: Final = 150
+"""A moment with more lines is shown from its start."""
+
+SAYS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "EAGAIN": "asks socket after socket, in vain",
+        "accept4": "takes a new connection",
+        "cache refill": "its data comes back to the cache",
+        "clone3": "starts a thread",
+        "cold execution": "runs cold after the core's sleep",
+        "compute": "works on the request",
+        "connection refill": "the connection's data comes to the cache",
+        "context switch": "the core switches to it",
+        "coroutine switch": "resumes a coroutine, in user space",
+        "epoll_ctl": "tells the kernel what to watch",
+        "epoll_wait": "asks for the ready list",
+        "futex": "enters the kernel for a lock",
+        "idle exit": "the core wakes up",
+        "interpreter lock": "the interpreter lock",
+        "interrupt": "softirq: takes in a packet",
+        "lock": "takes a lock, in user space",
+        "own work": "does the server's own work",
+        "poll": "looks at every descriptor",
+        "queue": "moves an entry of a queue",
+        "read": "resets the eventfd",
+        "receive softirq": "loopback delivers it",
+        "recvfrom": "reads what has arrived",
+        "rt_sigqueueinfo": "sends a signal",
+        "rt_sigreturn": "returns from the handler",
+        "scan the answer": "looks through the answer",
+        "select": "looks at every descriptor",
+        "sendto": "sends",
+        "signal": "tells who waits that something is there",
+        "signal delivery": "a signal: enters the handler",
+        "unlock": "gives a lock back",
+        "write": "wakes the loop through an eventfd",
+    }
+)
+
+
+SHORT: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "EAGAIN": "asking in vain",
+        "cache refill": "refill",
+        "cold execution": "cold start",
+        "connection refill": "refill",
+        "context switch": "switch",
+        "receive softirq": "softirq",
+    }
+)
+"""Labels where several stand in one line."""
+
+
+def built_in(model: ModuleType) -> Path:
+    """The scenario in which an I/O model is explained if no other is given."""
+    serves = getattr(model, "SERVES", "requests")
+    return Path(__file__).with_name(f"explain_{serves}.yaml")
+
+
+@dataclass(frozen=True)
+class _Line:
+    """What happened at an instant; `ns` is how long it took, None if no time passed."""
+
+    at_ns: int
+    order: int
+    who: str
+    core: int | None
+    text: str
+    ns: int | None = None
+    about: bool = False
+    """It tells of a request and not of a thread."""
+
+
+def tell(moment: Moment, style: Style) -> str:
+    """The moment as text, at most 80 columns wide."""
+    lines = sorted(_lines(moment), key=lambda line: (line.at_ns, line.order))
+    parts = [
+        "\n".join(_head(moment, style)),
+        "\n".join(_shown(moment, lines, style)),
+        "\n".join(_sums(moment, style)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _head(moment: Moment, style: Style) -> list[str]:
+    lives = moment.lives
+    if len(lives) == 1:
+        what = f"{moment.model}: the life of {moment.noun} {lives[0].number}"
+    else:
+        numbers = ", ".join(str(life.number) for life in lives)
+        what = f"{moment.model}: {len(lives)} {moment.noun}s that come together ({numbers})"
+    others = f"; {moment.in_flight} others were under way" if moment.in_flight else ""
+    cores = "1 core" if moment.cores == 1 else f"{moment.cores} cores"
+    took = format_duration_ns(moment.to_ns - moment.from_ns)
+    return [style.strong(what), f"a simulated run on {cores}, seen for {took}{others}"]
+
+
+# ------------------------------------------------------------------------------- the lines
+
+
+def _lines(moment: Moment) -> Iterator[_Line]:
+    detailed = len(moment.lives) == 1
+    yield from _of_spans(moment) if detailed else _of_turns(moment)
+    paused = {}
+    for event in moment.events:
+        if event.what == "paused":
+            paused[event.request] = event.at_ns
+    for event in moment.events:
+        if event.what == "begun" and not detailed:
+            continue  # told with the work
+        if (line := _of_event(event, moment, paused)) is not None:
+            yield line
+    for life in moment.lives:
+        noun = moment.noun
+        if noun == "request":
+            yield _Line(
+                life.intended_ns, 0, f"#{life.number}", None, "is meant to be sent", None, True
+            )
+            took = format_duration_ns(life.answered_ns - life.intended_ns)
+            text = f"has its answer: {took} in all"
+            yield _Line(life.answered_ns, 9, f"#{life.number}", None, text, None, True)
+
+
+def _of_spans(moment: Moment) -> Iterator[_Line]:
+    """One line for each run of pieces with the same label."""
+    falls_asleep = {(e.thread, e.at_ns) for e in moment.events if e.what == "slept"}
+    for span in _merged(moment.spans):
+        says = SAYS.get(span.label, "")
+        if span.cause == "syscall" and (span.thread, span.to_ns) in falls_asleep:
+            says = "has to wait"
+        elif span.cause == "spin":
+            says = f"{says} ({span.calls:,} times)"
+        text = span.label if not says else f"{span.label}: {says}"
+        if span.cause in {"switch", "refill"} or span.label == "interrupt":
+            text = says or span.label
+        who = span.thread or "(interrupt)"
+        yield _Line(span.from_ns, 5, who, span.core, text, span.to_ns - span.from_ns)
+
+
+BOUNDARIES: Final = frozenset({"slept", "woke", "dispatched", "preempted", "begun", "paused"})
+
+
+def _of_turns(moment: Moment) -> Iterator[_Line]:
+    """One line for all that a thread does between two of its events."""
+    boundaries: dict[str, list[Event]] = {}
+    for event in moment.events:
+        if event.what in BOUNDARIES:
+            boundaries.setdefault(event.thread, []).append(event)
+    turns: dict[tuple[str, int, int], list[Span]] = {}
+    for span in _merged(moment.spans):
+        own = boundaries.get(span.thread, ())
+        passed = sum(event.at_ns <= span.from_ns for event in own)
+        turn = passed if span.thread else span.from_ns
+        turns.setdefault((span.thread, span.core, turn), []).append(span)
+    for (who, core, passed), spans in turns.items():
+        did = ", ".join(
+            f"{SHORT.get(span.label, span.label)} {(span.to_ns - span.from_ns) / 1000:.2f}"
+            for span in spans
+        )
+        before = boundaries[who][passed - 1] if who in boundaries and passed else None
+        if before is not None and before.what == "begun":
+            did = f"#{before.request}: {did}"
+        ns = sum(span.to_ns - span.from_ns for span in spans)
+        yield _Line(spans[0].from_ns, 5, who or "(interrupt)", core, did, ns)
+
+
+def _merged(spans: Iterable[Span]) -> Iterator[Span]:
+    """Pieces in the order of time, those of one call joined."""
+    last: dict[int, Span] = {}
+    for span in spans:
+        before = last.get(span.core)
+        if (
+            before is not None
+            and before.to_ns == span.from_ns
+            and (before.thread, before.label, before.cause) == (span.thread, span.label, span.cause)
+            and not (span.calls and before.calls and span.cause == "syscall")
+        ):
+            last[span.core] = replace(before, to_ns=span.to_ns, calls=before.calls + span.calls)
+            continue
+        if before is not None:
+            yield before
+        last[span.core] = span
+    yield from last.values()
+
+
+def _of_event(event: Event, moment: Moment, last_paused: Mapping[int | None, int]) -> _Line | None:
+    at_ns, who, number = event.at_ns, event.thread, f"#{event.request}"
+    if event.what == "slept":
+        text = f"sleeps in {event.detail}: voluntary"
+        return _Line(at_ns, 2, who, event.core, text)
+    if event.what == "preempted":
+        text = f"is preempted by {event.detail}: involuntary"
+        return _Line(at_ns, 2, who, event.core, text)
+    if event.what == "woke":
+        slept = format_duration_ns(event.ns)
+        return _Line(at_ns, 3, who, None, f"wakes after {slept} in {event.detail}")
+    if event.what == "dispatched":
+        if event.ns == 0:
+            return None
+        return _Line(at_ns, 4, who, event.core, "waits for its core to leave idle", event.ns)
+    if event.what in {"spawned", "ended"}:
+        text = "is started" if event.what == "spawned" else "ends"
+        return _Line(at_ns, 3, who, event.core, text)
+    if event.what == "delivered":
+        where = "is in the server's socket" if moment.noun == "request" else "has been made"
+        return _Line(at_ns, 1, number, None, where, None, True)
+    if event.what == "resumable":
+        return _Line(at_ns, 1, number, None, "what it waited for is there", None, True)
+    if event.what == "begun":
+        return _Line(at_ns, 4, number, None, f"is taken up by {who}", None, True)
+    if event.what == "paused":
+        if at_ns != last_paused[event.request]:
+            text = f"waits; {who} leaves it"
+        elif moment.noun == "request":
+            text = "its answer leaves the server"
+        else:
+            text = f"has been used by {who}"
+        return _Line(at_ns, 1, number, None, text, None, True)
+    return None
+
+
+def _shown(moment: Moment, lines: list[_Line], style: Style) -> Iterator[str]:
+    width = min(18, max([len(line.who) for line in lines], default=0))
+    yield style.faint(f"{'at us':>8} {'for us':>7} core {'who':{width}} what")
+    for line in lines[:MOST_LINES]:
+        at = f"{(line.at_ns - moment.from_ns) / 1000:,.2f}"
+        took = "" if line.ns is None else f"{line.ns / 1000:,.2f}"
+        core = "" if line.core is None else str(line.core)
+        start = f"{at:>8} {took:>7} {core:>4} {line.who[:width]:{width}} "
+        for text in wrap(start + line.text, WIDTH, subsequent_indent=" " * len(start)):
+            yield style.strong(text) if line.about else text
+    if len(lines) > MOST_LINES:
+        yield style.faint(f"... and {len(lines) - MOST_LINES} more steps")
+
+
+# -------------------------------------------------------------------------------- the sums
+
+
+def _sums(moment: Moment, style: Style) -> Iterator[str]:
+    yield style.strong("In all")
+    count = len(moment.lives)
+    each = f" for {count} {moment.noun}s" if count > 1 else ""
+    voluntary, involuntary = moment.count("slept"), moment.count("preempted")
+    text = f"Context switches{each}: {voluntary} voluntary, {involuntary} involuntary"
+    if count > 1:
+        text += f"; {(voluntary + involuntary) / count:.2f} for each"
+    yield from paragraph(f"{text}.")
+    calls = [f"{name} {number:,}" for name, number in moment.syscalls().items()]
+    yield from paragraph(f"Syscalls: {', '.join(calls) or 'none'}.")
+    busy = [f"{cause} {format_duration_ns(ns)}" for cause, ns in moment.cpu_ns().items()]
+    yield from paragraph(f"CPU time: {', '.join(busy)}.")
+    yield from _waking(moment)
+    for life in moment.lives:
+        yield from paragraph(_parts(life, moment.noun))
+    threads = sorted({span.thread for span in moment.spans if span.thread})
+    named = ", ".join(threads[:6]) + (", ..." if len(threads) > 6 else "")
+    yield from paragraph(f"Threads that ran: {len(threads)} ({named}).")
+
+
+def _waking(moment: Moment) -> Iterator[str]:
+    """Why there were so many switches: who was asleep when something came."""
+    came = [event.at_ns for event in moment.events if event.what in {"delivered", "resumable"}]
+    if not came or moment.noun != "request":
+        return
+    woken = [event.at_ns for event in moment.events if event.what == "woke"]
+    by_arrival = sum(at_ns in woken for at_ns in came)
+    awake = len(came) - by_arrival
+    text = (
+        f"Of {len(came)} arrivals (requests, and what they waited for) {by_arrival} woke a "
+        f"sleeping thread"
+    )
+    if awake:
+        text += f"; {awake} came while the thread that serves them was awake, and cost no switch"
+    if len(woken) > by_arrival:
+        text += f". Besides, {len(woken) - by_arrival} times one thread woke another"
+    yield from paragraph(f"{text}.")
+
+
+def _parts(life: Life, noun: str) -> str:
+    took = format_duration_ns(life.answered_ns - life.intended_ns)
+    parts = ", ".join(
+        f"{part.replace('_', ' ')} {format_duration_ns(ns)}"
+        for part, ns in life.parts_ns.items()
+        if ns
+    )
+    return f"{noun.capitalize()} {life.number} took {took}: {parts}."

@@ -1,0 +1,99 @@
+"""What was simulated, and how it ended, in a few lines each.
+
+Validated by: tests/cli/test_check.py, tests/cli/test_run.py
+"""
+
+import re
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+from iosim.report.layout import WIDTH, Style, paragraph
+from iosim.units import canonical_duration
+
+if TYPE_CHECKING:
+    from iosim.results import Results
+    from iosim.scenario import Scenario
+
+
+def describe(scenario: "Scenario") -> list[str]:
+    """What a scenario simulates, in a few lines."""
+    machine, run = scenario.machine, scenario.run
+    models = ", ".join(model.label or model.kind for model in scenario.models)
+    handler = ", ".join(f"{key} {_brief(value)}" for key, value in _steps(scenario))
+    devices = ", ".join(f"{name} ({_choice(device)})" for name, device in scenario.devices.items())
+    cores = "1 core" if machine.cores == 1 else f"{machine.cores} cores"
+    times = "once" if run.replications == 1 else f"{run.replications} times"
+    lines = [
+        f"models    {models}",
+        f"workload  {_choice(scenario.workload)}",
+        f"handler   {handler}" if handler else "",
+        f"devices   {devices}" if devices else "",
+        f"machine   {cores}, {_choice(machine.scheduler)}, {_choice(machine.network)}, "
+        f"{machine.runtime}, profile {machine.profile}",
+        f"run       {times} {canonical_duration(run.duration)}, seed {run.seed}",
+    ]
+    indent = " " * lines[0].index(models)
+    return [
+        line
+        for text in lines
+        if text
+        for line in wrap(text, WIDTH - 2, subsequent_indent=indent, break_long_words=False)
+    ]
+
+
+def _steps(scenario: "Scenario") -> list[tuple[str, Any]]:
+    steps = [step.model_dump(mode="json") for step in scenario.server.handler]
+    return [pair for step in steps for pair in step.items()]
+
+
+def _choice(chosen: Any) -> str:
+    options = chosen.options.model_dump(mode="json", exclude_unset=True)
+    return f"{chosen.kind} {_brief(options)}".strip()
+
+
+def _brief(value: Any) -> str:
+    """A part of a scenario in one line, as its author might have written it."""
+    if not isinstance(value, dict):
+        return str(value)
+    if len(value) == 1:
+        ((kind, options),) = value.items()
+        if isinstance(options, dict) and len(options) == 1:
+            (only,) = options.values()
+            return _brief(only) if kind == "deterministic" else f"{kind} {_brief(only)}"
+    return ", ".join(f"{key} {_brief(part)}" for key, part in value.items())
+
+
+def endings(results: "Results") -> list[str]:
+    """What went wrong, and how the objectives fared: one text each."""
+    lines = []
+    if results.interrupted:
+        finished = ", ".join(f"{m.label} {len(m.records)}" for m in results.models)
+        lines.append(f"Interrupted; replications that had finished: {finished}.")
+    lines += [f"No result: {model.error}" for model in results.models if model.error]
+    if any(model.error and model.records for model in results.models):
+        lines.append("What is shown of such a model comes from its other replications.")
+    for objective in dict.fromkeys(line for m in results.models for line in m.verdicts):
+        by_verdict: dict[str, list[str]] = {}
+        for model in results.models:
+            if objective in model.verdicts:
+                by_verdict.setdefault(model.verdicts[objective], []).append(model.label)
+        told = "; ".join(
+            f"{verdict}: {', '.join(by_verdict[verdict])}"
+            for verdict in ("fail", "inconclusive", "pass")
+            if verdict in by_verdict
+        )
+        lines.append(f"{objective}  {told}")
+    return lines
+
+
+_VERDICT = re.compile(r"\b(fail|inconclusive|pass):")
+
+
+def ending_lines(results: "Results", style: Style) -> list[str]:
+    """The same for a terminal."""
+    colours = {"fail:": style.bad, "inconclusive:": style.doubtful, "pass:": style.good}
+    return [
+        _VERDICT.sub(lambda found: colours[found[0]](found[0]), line)
+        for text in endings(results)
+        for line in paragraph(text)
+    ]

@@ -1,0 +1,358 @@
+"""Watching a run: what every core did, moment by moment, and one moment chosen to be shown.
+
+    observe(scenario, model, costs, busy) -> Moment
+
+What it does: a `Timeline` is a `Trace` that writes everything down from the first request
+on, up to a limit. Out of it a moment is cut: a typical request that has the server to
+itself, or, if a busy moment is wanted, the few requests that come closest together. Both
+depend on arrivals more than on the model, so that two models can be held side by side.
+
+A core's work is given to the trace as it ends. An interrupt pushes it aside without
+leaving a mark in it, so each piece is laid out backwards from its end, around them.
+
+Scope: one replication.
+Not done: no words; those are story.py's.
+Validated by: tests/cli/test_timeline.py
+"""
+
+from bisect import bisect_left
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from statistics import median
+from typing import TYPE_CHECKING, Any, Final
+
+from iosim.machine.request import ANSWERED, PARTS, Request
+from iosim.machine.thread import CAUSES, ENTRY, SPIN, SYSCALL
+
+if TYPE_CHECKING:
+    from iosim.choice import Chosen
+    from iosim.machine.core import Core
+    from iosim.machine.costs import Costs
+    from iosim.machine.thread import Segment, Thread, WaitQueue
+    from iosim.scenario import Scenario
+
+MOST_SPANS: Final = 100_000
+"""Enough for a thousand requests and more; a trace must not eat the machine's memory."""
+
+TOGETHER: Final = 4
+"""So many requests make a busy moment."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A piece of a core's time, for one reason; `calls` counts the syscalls begun in it."""
+
+    thread: str
+    core: int
+    cause: str
+    label: str
+    from_ns: int
+    to_ns: int
+    calls: int = 0
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happens at an instant; `what` is the hook's name, `detail` its argument."""
+
+    at_ns: int
+    what: str
+    thread: str = ""
+    core: int | None = None
+    detail: str = ""
+    ns: int = 0
+    request: int | None = None
+
+
+@dataclass(frozen=True)
+class Life:
+    """One request's life, and where it went."""
+
+    number: int
+    intended_ns: int
+    answered_ns: int
+    parts_ns: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A part of a run, from the first request's intended send time until all are answered."""
+
+    model: str
+    cores: int
+    from_ns: int
+    to_ns: int
+    lives: tuple[Life, ...]
+    spans: tuple[Span, ...]
+    events: tuple[Event, ...]
+    noun: str
+    in_flight: int
+    """How many other requests were under way at some time in this moment."""
+
+    def cpu_ns(self) -> dict[str, int]:
+        """CPU time by cause within the moment."""
+        sums: Counter[str] = Counter()
+        for span in self.spans:
+            sums[span.cause] += span.to_ns - span.from_ns
+        return {cause: sums[cause] for cause in CAUSES if sums[cause]}
+
+    def syscalls(self) -> dict[str, int]:
+        """Syscalls begun within the moment, by name."""
+        counts: Counter[str] = Counter()
+        for span in self.spans:
+            if span.calls:
+                asked = f"asks in vain ({span.label})"
+                counts[asked if span.cause == "spin" else span.label] += span.calls
+        return dict(counts.most_common())
+
+    def count(self, what: str) -> int:
+        """How often something happened."""
+        return sum(event.what == what for event in self.events)
+
+
+@dataclass
+class Timeline:
+    """A `Trace` that remembers."""
+
+    spans: list[Span] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+    _softirqs: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    _asleep: dict[str, tuple[int, str]] = field(default_factory=dict)
+    _last_call: dict[str, str] = field(default_factory=dict)
+    _full: bool = False
+
+    @property
+    def _on(self) -> bool:
+        return bool(self.requests) and not self._full
+
+    # ------------------------------------------------------------------ threads and cores
+
+    def spawned(self, thread: "Thread", at_ns: int) -> None:
+        self._event(Event(at_ns, "spawned", thread.name))
+
+    def dispatched(self, thread: "Thread", core: "Core", at_ns: int, runs_ns: int) -> None:
+        self._event(Event(at_ns, "dispatched", thread.name, core.number, ns=runs_ns - at_ns))
+
+    def ran(
+        self, thread: "Thread", core: "Core", from_ns: int, to_ns: int, segments: "list[Segment]"
+    ) -> None:
+        if segments and segments[-1][0] in {SYSCALL, ENTRY}:
+            self._last_call[thread.name] = segments[-1][2]
+        if not self._on:
+            return
+        pieces = []
+        left_ns = to_ns - from_ns
+        for cause, ns, label in segments:
+            if left_ns <= 0:
+                break
+            pieces.append((cause, min(ns, left_ns), label))
+            left_ns -= ns
+        spans = []
+        end_ns = to_ns
+        softirqs = self._softirqs.get(core.number, [])
+        for cause, ns, label in reversed(pieces):
+            calls = int(cause == ENTRY)
+            if cause == SPIN:
+                calls = ns // max(1, thread.kernel.ask_ns())
+            for start_ns, stop_ns in _around(softirqs, ns, end_ns):
+                name = "syscall" if cause == ENTRY else CAUSES[cause]
+                spans.append(Span(thread.name, core.number, name, label, start_ns, stop_ns, calls))
+                calls = 0
+                end_ns = start_ns
+        self.spans += reversed(spans)
+        self._full = len(self.spans) > MOST_SPANS
+
+    def preempted(self, thread: "Thread", core: "Core", at_ns: int, by: "Thread") -> None:
+        self._event(Event(at_ns, "preempted", thread.name, core.number, by.name))
+
+    def slept(self, thread: "Thread", core: "Core", at_ns: int, on: "WaitQueue") -> None:
+        where = self._last_call.get(thread.name, "")
+        if on.name != where:
+            where = f"{where} ({on.name})" if where else on.name
+        self._asleep[thread.name] = (at_ns, where)
+        self._event(Event(at_ns, "slept", thread.name, core.number, where))
+
+    def woke(self, thread: "Thread", at_ns: int) -> None:
+        since_ns, where = self._asleep.get(thread.name, (at_ns, ""))
+        self._event(Event(at_ns, "woke", thread.name, None, where, at_ns - since_ns))
+
+    def ended(self, thread: "Thread", core: "Core", at_ns: int) -> None:
+        self._event(Event(at_ns, "ended", thread.name, core.number))
+
+    def interrupted(self, core: "Core", at_ns: int, ns: int) -> None:
+        if self._on:
+            self._softirqs.setdefault(core.number, []).append((at_ns, at_ns + ns))
+            self.spans.append(Span("", core.number, "softirq", "interrupt", at_ns, at_ns + ns))
+
+    # ------------------------------------------------------------------------- requests
+
+    def delivered(self, request: Request, at_ns: int) -> None:
+        if not self._full:
+            self.requests.append(request)
+        self._event(Event(at_ns, "delivered", request=request.number))
+
+    def begun(self, request: Request, thread: "Thread", at_ns: int) -> None:
+        self._event(Event(at_ns, "begun", thread.name, request=request.number))
+
+    def paused(self, request: Request, at_ns: int) -> None:
+        self._event(Event(at_ns, "paused", request.thread.name, request=request.number))
+
+    def resumable(self, request: Request, at_ns: int) -> None:
+        self._event(Event(at_ns, "resumable", request=request.number))
+
+    def _event(self, event: Event) -> None:
+        if self._on:
+            self.events.append(event)
+
+
+def _around(softirqs: list[tuple[int, int]], ns: int, end_ns: int) -> list[tuple[int, int]]:
+    """Where `ns` of work lay that ended at `end_ns`, latest first: not during a softirq."""
+    pieces = []
+    for start_ns, stop_ns in reversed(softirqs):
+        if start_ns >= end_ns:
+            continue
+        if stop_ns <= end_ns - ns:
+            break
+        if stop_ns < end_ns:
+            pieces.append((stop_ns, end_ns))
+            ns -= end_ns - stop_ns
+        end_ns = start_ns
+    if ns:
+        pieces.append((end_ns - ns, end_ns))
+    return pieces
+
+
+# ----------------------------------------------------------------------------- the moment
+
+
+def observe(
+    scenario: "Scenario", model: "Chosen[Any]", costs: "Costs", busy: bool = False
+) -> Moment:
+    """Simulate one replication and cut a moment out of it. Raises SimulationError, UsageError."""
+    from iosim.errors import UsageError
+    from iosim.plugins import kinds
+    from iosim.scenario import label_of
+    from iosim.simulation import run_once
+
+    timeline = Timeline()
+    run_once(scenario, model, costs, 0, trace=timeline)
+    # A thread's own time runs ahead of the clock, so that events come out of order.
+    timeline.events.sort(key=lambda event: event.at_ns)
+    timeline.spans.sort(key=lambda span: span.from_ns)
+    lives = _lives(timeline)
+    if not lives:
+        raise UsageError("no request was answered in this run: there is none to explain")
+    chosen = _together(lives) if busy else [_typical(lives)]
+    return _moment(
+        timeline,
+        lives,
+        chosen,
+        label_of(model),
+        scenario.machine.cores,
+        kinds("workloads")[scenario.workload.kind].TRAFFIC.removesuffix("s"),
+    )
+
+
+def _lives(timeline: Timeline) -> list[Life]:
+    """All requests of which everything was seen, in the order of their intended send times."""
+    last_ns = timeline.events[-1].at_ns if timeline.events else 0
+    left = {event.request for event in timeline.events if event.what == "paused"}
+    lives = []
+    for request in timeline.requests:
+        parts_ns = {part: getattr(request, f"{part}_ns") for part in PARTS}
+        end_ns = request.intended_ns + sum(parts_ns.values())
+        # A pipeline's item is on no connection, and nobody answers it: it is used, and left.
+        is_item = not hasattr(request, "connection")
+        over = request.number in left if is_item else request.state == ANSWERED
+        if over and end_ns < last_ns:
+            lives.append(Life(request.number, request.intended_ns, end_ns, parts_ns))
+    lives.sort(key=lambda life: life.intended_ns)
+    # What comes first meets cold caches and threads that have never run.
+    return lives[len(lives) // 10 :]
+
+
+def _overlaps(lives: list[Life]) -> list[int]:
+    """For each life, how many others were under way at some time in it."""
+    starts = [life.intended_ns for life in lives]
+    ends = sorted(life.answered_ns for life in lives)
+    return [
+        bisect_left(starts, life.answered_ns) - bisect_left(ends, life.intended_ns) - 1
+        for life in lives
+    ]
+
+
+def _typical(lives: list[Life]) -> Life:
+    """The first near the median response time of those that met the fewest others."""
+    overlaps = _overlaps(lives)
+    alone = [life for life, count in zip(lives, overlaps, strict=True) if count == min(overlaps)]
+    middle_ns = median(life.answered_ns - life.intended_ns for life in alone)
+
+    def off(life: Life) -> float:
+        return abs(life.answered_ns - life.intended_ns - middle_ns)
+
+    near = [life for life in alone if off(life) <= middle_ns / 20]
+    return near[0] if near else min(alone, key=off)
+
+
+def _together(lives: list[Life]) -> list[Life]:
+    """The few that come closest together."""
+    count = min(TOGETHER, len(lives))
+    groups = [lives[i : i + count] for i in range(len(lives) - count + 1)]
+    return min(groups, key=lambda group: group[-1].intended_ns - group[0].intended_ns)
+
+
+def _moment(
+    timeline: Timeline, lives: list[Life], chosen: list[Life], model: str, cores: int, noun: str
+) -> Moment:
+    from_ns = min(life.intended_ns for life in chosen)
+    answered_ns = max(life.answered_ns for life in chosen)
+    to_ns = _at_rest(timeline, chosen, answered_ns)
+    numbers = {life.number for life in chosen}
+    others = sum(
+        life.intended_ns < to_ns and life.answered_ns > from_ns and life.number not in numbers
+        for life in lives
+    )
+    return Moment(
+        model,
+        cores,
+        from_ns,
+        to_ns,
+        tuple(chosen),
+        tuple(
+            _within(span, from_ns, to_ns)
+            for span in timeline.spans
+            if span.to_ns > from_ns and span.from_ns < to_ns
+        ),
+        tuple(e for e in timeline.events if from_ns <= e.at_ns <= to_ns),
+        noun,
+        others,
+    )
+
+
+def _within(span: Span, from_ns: int, to_ns: int) -> Span:
+    """What of a span lies in a moment; its calls in proportion, or where they began."""
+    start_ns, end_ns = max(span.from_ns, from_ns), min(span.to_ns, to_ns)
+    if (start_ns, end_ns) == (span.from_ns, span.to_ns):
+        return span
+    calls = span.calls if start_ns == span.from_ns else 0
+    if span.cause == "spin":
+        calls = span.calls * (end_ns - start_ns) // (span.to_ns - span.from_ns)
+    return replace(span, from_ns=start_ns, to_ns=end_ns, calls=calls)
+
+
+def _at_rest(timeline: Timeline, chosen: list[Life], answered_ns: int) -> int:
+    """When the thread that answered last sleeps again, unless another request comes first."""
+    numbers = {life.number for life in chosen}
+    left = [e for e in timeline.events if e.what == "paused" and e.request in numbers]
+    if not left:
+        return answered_ns
+    last = left[-1]
+    for event in timeline.events:
+        if event.at_ns < last.at_ns:
+            continue
+        if event.what == "slept" and event.thread == last.thread:
+            return max(answered_ns, event.at_ns)
+        if event.what == "delivered":
+            break
+    return answered_ns

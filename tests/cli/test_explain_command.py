@@ -1,0 +1,163 @@
+"""`iosim explain`: one moment of a simulated run, by hand arithmetic and for every model."""
+
+import re
+from pathlib import Path
+
+import pytest
+from commandline import PIPELINE, TINY, iosim
+
+from iosim.machine.costs import Costs
+from iosim.plugins import kinds
+from iosim.profile import load as load_profile
+from iosim.profile import with_costs
+from iosim.report.timeline import Moment, _around, observe
+from iosim.scenario import Scenario, from_source
+from iosim.yaml_source import load
+
+ALONE = """\
+machine: {cores: 1}
+devices: {db: {remote: {latency: 100us}}}
+server: {handler: [{cpu: 10us}, {call: db}, {cpu: 5us}]}
+workload: {open: {rate: 1k/s, arrivals: deterministic, connections: {total: 3}}}
+models: [blocking, epoll, coroutine]
+run: {duration: 50ms, replications: 1}
+"""
+
+
+def scenario(text: str) -> Scenario:
+    return from_source(load(text, "test"))
+
+
+def costs(**changes: str) -> Costs:
+    return with_costs(load_profile("free"), changes).costs
+
+
+def moment(text: str, label: str, busy: bool = False, **changes: str) -> Moment:
+    loaded = scenario(text)
+    (chosen,) = [m for m in loaded.models if m.kind == label]
+    return observe(loaded, chosen, costs(**changes), busy)
+
+
+def test_one_request_by_hand() -> None:
+    seen = moment(ALONE, "blocking", recvfrom="2us", sendto="1us", syscall="100ns")
+    (life,) = seen.lives
+    assert life.answered_ns - life.intended_ns == 121_200
+    assert life.parts_ns["device"] == 100_000
+    assert life.parts_ns["cpu"] == 21_200
+    # The call in which the thread was asleep ends; the next begins before it sleeps again.
+    start_ns = life.intended_ns
+    assert [(s.label, s.from_ns - start_ns, s.to_ns - start_ns) for s in seen.spans] == [
+        ("recvfrom", 0, 2_000),
+        ("compute", 2_000, 12_000),
+        ("sendto", 12_000, 13_100),
+        ("recvfrom", 13_100, 13_200),
+        ("recvfrom", 113_100, 115_100),
+        ("compute", 115_100, 120_100),
+        ("sendto", 120_100, 121_200),
+        ("recvfrom", 121_200, 121_300),
+    ]
+    assert [(e.what, e.at_ns - start_ns) for e in seen.events if e.what in {"woke", "slept"}] == [
+        ("woke", 0),
+        ("slept", 13_200),
+        ("woke", 113_100),
+        ("slept", 121_300),
+    ]
+
+
+def test_sums_are_those_of_the_moment() -> None:
+    seen = moment(ALONE, "epoll", context_switch="1us", syscall="100ns")
+    assert seen.cpu_ns()["user"] == 15_000
+    assert seen.syscalls() == {"recvfrom": 2, "sendto": 2, "epoll_wait": 2}
+    assert seen.count("slept") == 2
+    assert seen.count("woke") == 2
+    assert seen.count("preempted") == 0
+
+
+@pytest.mark.parametrize("busy", [False, True])
+@pytest.mark.parametrize("kind", sorted(kinds("io_models")))
+def test_every_model_can_be_explained(kind: str, busy: bool) -> None:
+    outcome = iosim("explain", kind, *(["--busy"] if busy else []))
+    assert outcome.code == 0
+    lines = outcome.out.splitlines()
+    assert lines[0].startswith(f"{kind}: ")
+    assert max(map(len, lines)) <= 80
+    assert "Context switches" in outcome.out
+    # In time order: no line lies before the one above it.
+    steps, _, _ = outcome.out.partition("\nIn all\n")
+    found = re.findall(r"^ *([\d,]+\.\d\d) ", steps, re.MULTILINE)
+    times = [float(text.replace(",", "")) for text in found]
+    assert len(times) > 4
+    assert times == sorted(times)
+
+
+@pytest.mark.parametrize("kind", ["blocking", "epoll", "nonblocking", "aio", "select"])
+def test_no_core_does_two_things_at_once(kind: str) -> None:
+    text = TINY.replace("models: [blocking,", f"models: [{{{kind}: {{label: it}}}},")
+    loaded = scenario(text.replace("rate: 10k/s", "rate: 30k/s"))
+    seen = observe(loaded, loaded.models[0], load_profile("reference").costs, busy=True)
+    for core in range(seen.cores):
+        own = [span for span in seen.spans if span.core == core]
+        assert all(a.to_ns <= b.from_ns for a, b in zip(own, own[1:], strict=False))
+        assert all(span.from_ns < span.to_ns for span in own)
+
+
+def test_work_lies_around_softirqs() -> None:
+    # 10 of work that ended at 100; softirqs at 80-85 and 92-96: so 96-100, 86... backwards.
+    assert _around([(80, 85), (92, 96)], 10, 100) == [(96, 100), (86, 92)]
+    assert _around([(80, 88), (92, 96)], 10, 100) == [(96, 100), (88, 92), (78, 80)]
+    assert _around([], 10, 100) == [(90, 100)]
+    assert _around([(96, 100)], 10, 100) == [(86, 96)]
+    assert _around([(100, 120)], 10, 100) == [(90, 100)]
+
+
+def test_batching_costs_epoll_fewer_switches_than_blocking() -> None:
+    def each(kind: str) -> float:
+        found = re.search(r"; ([\d.]+) for\s+each", iosim("explain", kind, "--busy").out)
+        assert found is not None
+        return float(found[1])
+
+    assert each("epoll") < each("blocking")
+    text = " ".join(iosim("explain", "epoll", "--busy").out.split())
+    assert "came while the thread that serves them was awake, and cost no switch" in text
+
+
+def test_both_models_are_shown_the_same_requests() -> None:
+    first = [iosim("explain", kind, "--busy").out.splitlines()[0] for kind in ("epoll", "blocking")]
+    numbers = [line[line.index("(") :] for line in first]
+    assert numbers[0] == numbers[1]
+
+
+def test_in_a_scenario_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY)
+    by_label = iosim("explain", "coro", path, "--set", "run.duration=50ms")
+    assert by_label.code == 0
+    assert by_label.out.startswith("coro: the life of request")
+    wrong = iosim("explain", "colo", path)
+    assert wrong.code == 2
+    assert "did you mean 'coro'?" in wrong.err
+    path.write_text(PIPELINE)
+    assert "the life of item" in iosim("explain", "threads", path).out
+
+
+def test_changes_apply_to_the_built_in_scenario() -> None:
+    out = iosim("explain", "epoll", "--set", "profile.context_switch=0ns", "--profile", "free").out
+    took = re.search(r"Request \d+ took ([\d.]+) us", out)
+    assert took is not None
+    # 10 us, 100 us of the device, 10 us, and nothing costs anything.
+    assert float(took[1]) == 120
+    assert iosim("explain", "epoll", "--set", "models.epoll.trigger=edge").code == 0
+
+
+def test_a_run_without_answers_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "slow.yaml"
+    path.write_text(TINY.replace("latency: 100us", "latency: 1s"))
+    outcome = iosim("explain", "epoll", path)
+    assert outcome.code == 2
+    assert "no request was answered" in outcome.err
+
+
+def test_an_unknown_model_has_a_near_match() -> None:
+    outcome = iosim("explain", "epol")
+    assert outcome.code == 2
+    assert "did you mean 'epoll'?" in outcome.err

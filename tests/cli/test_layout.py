@@ -1,0 +1,91 @@
+"""Tables as text: columns, groups, intervals under or beside their values, colour or none."""
+
+import io
+
+import pytest
+
+from iosim.report.layout import Cell, Column, Style, Table, lay_out, style_for
+
+COLUMNS = (
+    Column("model"),
+    Column("rate", "req/s"),
+    Column("p50", group="times"),
+    Column("p99", group="times"),
+)
+ROWS = (
+    (Cell("a"), Cell("10k", "±3%"), Cell("1us", "±0.1%"), Cell("20us")),
+    (Cell("longer"), Cell("9.5k", "±12%"), Cell("12us"), Cell("345us", "±1%")),
+)
+
+
+def test_stacked() -> None:
+    assert lay_out(Table("Title", COLUMNS, ROWS, ("A note.",), stacked=True)) == [
+        "Title",
+        "                  times",
+        "model   req/s    p50    p99",
+        "a         10k    1us   20us",
+        "          ±3%  ±0.1%",
+        "longer   9.5k   12us  345us",
+        "         ±12%           ±1%",
+        "A note.",
+    ]
+
+
+def test_beside() -> None:
+    assert lay_out(Table("", COLUMNS, ROWS)) == [
+        "                         times",
+        "model       req/s        p50        p99",
+        "a         10k ±3%  1us ±0.1%       20us",
+        "longer  9.5k ±12%       12us  345us ±1%",
+    ]
+
+
+def test_a_label_too_long_has_its_own_line() -> None:
+    label = "a label of more than twenty-two characters"
+    lines = lay_out(Table("", COLUMNS[:2], ((Cell(label), Cell("1")), (Cell("b"), Cell("2")))))
+    assert lines[1] == label
+    assert lines[2].split() == ["1"]
+    assert len(lines[2]) == len(lines[3])
+
+
+def test_a_group_wider_than_its_columns_makes_room() -> None:
+    columns = (Column("m"), Column("a", group="a wide group"), Column("b", group="a wide group"))
+    lines = lay_out(Table("", columns, ((Cell("x"), Cell("1"), Cell("2")),)))
+    assert "  a wide group" in lines[0]
+    assert {len(line) for line in lines} == {len(lines[0])}
+
+
+def test_gaps_narrow_before_a_line_is_too_wide() -> None:
+    columns = (Column("model"), *(Column(f"column {i}") for i in range(8)))
+    row = (Cell("m"), *(Cell("12345678") for _ in range(8)))
+    assert max(map(len, lay_out(Table("", columns, (row,))))) <= 80
+
+
+def test_colour_is_a_style() -> None:
+    table = Table("Title", COLUMNS, ROWS, stacked=True)
+    coloured = lay_out(table, Style(colour=True))
+    assert coloured[0] == "\x1b[1mTitle\x1b[0m"
+    assert "\x1b" not in "".join(lay_out(table, Style()))
+    assert Style(colour=True).bad("  ") == "  "
+
+
+@pytest.mark.parametrize(
+    ("terminal", "environment", "colour"),
+    [
+        (True, {}, True),
+        (False, {}, False),
+        (True, {"NO_COLOR": "1"}, False),
+        (True, {"NO_COLOR": ""}, True),
+        (True, {"TERM": "dumb"}, False),
+    ],
+)
+def test_where_there_is_colour(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool, environment: dict[str, str], colour: bool
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: terminal, raising=False)
+    assert style_for(stream).colour is colour

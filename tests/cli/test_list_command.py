@@ -1,0 +1,108 @@
+"""`iosim list`, `schema` and `init`: what there is to choose from, and where to start."""
+
+import json
+from pathlib import Path
+
+import pytest
+from commandline import iosim
+from pydantic import BaseModel
+
+from iosim.plugins import kinds
+from iosim.profile import COST_NAMES
+from iosim.report.catalogue import FOLDERS, listing, options
+from iosim.slo import known_metrics
+
+
+@pytest.mark.parametrize("what", ["models", "devices", "workloads", "schedulers"])
+def test_all_kinds_are_listed_with_a_line_each(what: str) -> None:
+    outcome = iosim("list", what)
+    assert outcome.code == 0
+    assert max(map(len, outcome.out.splitlines())) <= 80
+    names = [line.split()[0] for line in outcome.out.splitlines() if not line.startswith(" ")]
+    assert names == list(kinds(FOLDERS[what]))
+    for line in outcome.out.splitlines():
+        assert len(line.split()) > 1 or line.startswith(" ")
+
+
+def test_all_metrics_are_listed_with_their_units() -> None:
+    lines = iosim("list", "metrics").out.splitlines()
+    entries = {line.split()[0]: line.split()[1] for line in lines if not line.startswith(" ")}
+    assert set(known_metrics()) <= set(entries)
+    assert entries["response_time_p99_ns"] == "[ns]"
+    assert entries["device_*_queue"] == "[calls]"
+
+
+def test_profiles_and_the_costs_of_one() -> None:
+    assert {"reference", "free"} <= {
+        line.split()[0] for line in iosim("list", "profiles").out.splitlines()
+    }
+    costs = iosim("list", "profiles", "reference").out
+    assert all(f"\n{name} " in costs for name in COST_NAMES)
+
+
+@pytest.mark.parametrize("what", ["models", "devices", "workloads", "schedulers"])
+def test_the_options_of_every_kind(what: str) -> None:
+    for name, module in kinds(FOLDERS[what]).items():
+        text = options(what, name)
+        assert max(map(len, text.splitlines())) <= 80
+        for key, field in module.Options.model_fields.items():
+            assert f"\n  {key}  (" in text or f"\n  {key}." in text, key
+            assert "required" in text if field.is_required() else "default" in text
+
+
+def test_options_say_type_and_default() -> None:
+    assert "trigger  (level | edge; default level)" in options("models", "epoll")
+    assert "connections.total  (e.g. 10k; default 100)" in options("workloads", "open")
+    assert "rate  (e.g. 10k/s; required)" in options("workloads", "open")
+    assert "It has no options." in options("schedulers", "fifo")
+
+
+def test_a_wrong_word_has_a_near_match() -> None:
+    for args in (("modles",), ("models", "epol"), ("metrics", "throughput_per_sec")):
+        outcome = iosim("list", *args)
+        assert outcome.code == 2
+        assert "did you mean" in outcome.err
+        assert outcome.out == ""
+
+
+def test_listing_reads_a_class_without_a_docstring(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Options(BaseModel):
+        pass
+
+    monkeypatch.setattr(kinds("schedulers")["fifo"], "Options", Options)
+    assert "fifo         First in, first out: a thread keeps its core" in listing("schedulers")
+
+
+def test_the_schema_is_one_of_scenarios() -> None:
+    schema = json.loads(iosim("schema").out)
+    assert schema["$schema"].startswith("https://json-schema.org/")
+    assert set(schema["properties"]) >= {
+        "machine",
+        "server",
+        "devices",
+        "workload",
+        "models",
+        "run",
+    }
+    assert "epoll" in json.dumps(schema["properties"]["models"])
+
+
+def test_init_writes_a_scenario_that_is_right(tmp_path: Path) -> None:
+    path = tmp_path / "my.yaml"
+    assert iosim("init", path).code == 0
+    assert path.read_text() == iosim("init").out
+    assert iosim("check", path).code == 0
+    outcome = iosim("run", path, "--jobs", 1, "--set", "run.duration=10ms", "--replications", 1)
+    assert "epoll edge-triggered" in outcome.out
+
+
+def test_init_overwrites_nothing_unasked(tmp_path: Path) -> None:
+    path = tmp_path / "my.yaml"
+    path.write_text("mine")
+    outcome = iosim("init", path)
+    assert outcome.code == 2
+    assert "--force" in outcome.err
+    assert path.read_text() == "mine"
+    assert iosim("init", path, "--force").code == 0
+    assert path.read_text() != "mine"
+    assert iosim("init", tmp_path / "no" / "folder.yaml").code == 2

@@ -111,7 +111,6 @@ class Clients:
         self._amounts = amounts
         self._request_bytes = request_bytes
         self._reply_bytes = reply_bytes
-        self._made = 0
         self._request = request_type(machine.trace)
         self._backlog = backlog
         self._waiting = 0
@@ -162,65 +161,62 @@ class Clients:
 
     # ----------------------------------------------------------------------- requests
 
-    def make(self, intended_ns: int) -> Request:
-        """The next request, meant to be sent at `intended_ns`."""
-        number = self._made
-        self._made = number + 1
-        return self._request(
-            number, intended_ns, next(self._amounts), self._request_bytes, self._reply_bytes
-        )
-
     def arrival_ns(self, intended_ns: int, delay_ns: int) -> int:
         """When a message meant to be sent at `intended_ns` reaches the server, at best."""
         free_ns = self.network.free_ns
         return (intended_ns if intended_ns > free_ns else free_ns) + delay_ns
 
-    def offer(self, request: Request, client: Client) -> None:
-        """`request` reaches the server now, if its connection is free; else it waits."""
-        self.offered += 1
+    def offer(self, intended_ns: int, client: Client) -> None:
+        """The next request reaches the server now, if its connection is free; else it waits."""
+        number = self.offered
+        self.offered = number + 1
+        request = self._request(
+            number, intended_ns, next(self._amounts), self._request_bytes, self._reply_bytes
+        )
         request.client = client
         request.connection = client.socket
         if self.timeout_ns is not None:
-            self._expect(request, request.intended_ns + self.timeout_ns)
+            self._expect(request, intended_ns + self.timeout_ns)
         if client.busy:
-            if self._backlog is not None and self._waiting >= self._backlog:
-                self.refused += 1
-                request.state = REFUSED
-                self._ended(request, self._env._now)
-            else:
-                self._waiting += 1
-                client.waiting.append(request)
-            return
-        client.busy = True
-        if client.free_ns > request.intended_ns:  # its last answer is still on its way
-            self._send_later(client, request)
+            self._queue(request, client)
         else:
-            self.network.deliver(client.socket, request)
+            client.busy = True
+            if client.free_ns > intended_ns:  # its last answer is still on its way
+                self._send_later(client, request)
+            else:
+                self.network.deliver(client.socket, request)
 
-    def send_later(self, intended_ns: int, make: Callable[[], tuple[Request, Client]]) -> None:
-        """Offer what `make` gives when a message meant for `intended_ns` arrives."""
-        delay_ns = self.network.request_delay_ns()
-        self._sending.at(self.arrival_ns(intended_ns, delay_ns), (intended_ns, delay_ns, make))
+    def _queue(self, request: Request, client: Client) -> None:
+        if self._backlog is not None and self._waiting >= self._backlog:
+            self.refused += 1
+            request.state = REFUSED
+            self._ended(request, self._env._now)
+        else:
+            self._waiting += 1
+            client.waiting.append(request)
+
+    def offer_later(self, intended_ns: int, client: Client) -> None:
+        """Offer a request when a message meant to be sent at `intended_ns` arrives."""
+        self._schedule(intended_ns, client, None)
 
     def _send_later(self, client: Client, request: Request) -> None:
-        start_ns = max(client.free_ns, request.intended_ns)
+        """Send a request that had to wait, as soon as its client can."""
+        self._schedule(max(client.free_ns, request.intended_ns), client, request)
+
+    def _schedule(self, start_ns: int, client: Client, request: Request | None) -> None:
         delay_ns = self.network.request_delay_ns()
         due_ns = self.arrival_ns(start_ns, delay_ns)
-        self._sending.at(due_ns, (start_ns, delay_ns, (client, request)))
+        self._sending.at(due_ns, (start_ns, delay_ns, client, request))
 
-    def _send_due(
-        self,
-        entry: tuple[int, int, Callable[[], tuple[Request, Client]] | tuple[Client, Request]],
-    ) -> None:
-        intended_ns, delay_ns, what = entry
-        due_ns = self.arrival_ns(intended_ns, delay_ns)
+    def _send_due(self, entry: tuple[int, int, Client, Request | None]) -> None:
+        start_ns, delay_ns, client, request = entry
+        due_ns = self.arrival_ns(start_ns, delay_ns)
         if due_ns > self._env._now:  # the clients' core has been busy meanwhile
             self._sending.at(due_ns, entry)
-        elif isinstance(what, tuple):
-            client, request = what
-            self.network.deliver(client.socket, request)
+        elif request is None:
+            self.offer(start_ns, client)
         else:
-            self.offer(*what())
+            self.network.deliver(client.socket, request)
 
     def send_next(self, client: Client) -> None:
         """Send the next request that waits for `client`'s connection, if it still matters."""

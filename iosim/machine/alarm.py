@@ -7,7 +7,8 @@ member of SimPy's heap, so that ordinary SimPy processes mix in freely.
 
 Scope: moving the instant later costs nothing until the old one passes (the event finds
 itself early and goes back into the heap); moving it earlier adds one heap entry, and
-the one left behind is recognised when it surfaces.
+the one left behind is recognised when it surfaces. An alarm that is set again while it
+acts, with nothing else due before, acts again at once, the clock set forward.
 
 Not modelled: an alarm never succeeds or fails as other SimPy events do, and cannot be
 waited for.
@@ -28,6 +29,9 @@ NEVER = 2**63 - 1
 
 FAR_NS = 10**15
 """No run lasts so long (eleven days): what is due later is not even put in the heap."""
+
+ACTING_NS = -1
+"""Before every instant: an alarm that is acting is put in the heap when it has acted."""
 
 
 class Alarm(Event):
@@ -63,12 +67,24 @@ class Alarm(Event):
         # SimPy takes an event's callbacks away when it pops the event; to give them back
         # is what lets one event surface any number of times.
         self.callbacks = self._ring
-        now = self.env._now
-        if now == self._scheduled_ns:  # else left behind when it was moved to be earlier
-            self._scheduled_ns = FAR_NS
-            due_ns = self.due_ns
-            if due_ns == now:
+        env = self.env
+        now = env._now
+        if now != self._scheduled_ns:
+            return  # left behind when it was moved to be earlier
+        heap = self._heap
+        self._scheduled_ns = ACTING_NS
+        while True:
+            if self.due_ns == now:
                 self.due_ns = NEVER
                 self._action()
-            elif due_ns != NEVER:
-                self.set(due_ns)
+            due_ns = self.due_ns
+            if due_ns >= FAR_NS:
+                self._scheduled_ns = FAR_NS
+                return
+            if heap and heap[0][0] <= due_ns:
+                self._scheduled_ns = due_ns
+                heappush(heap, (due_ns, NORMAL, next(self._ids), self))
+                return
+            # Nothing comes before: to be put in the heap and taken out first thing would
+            # only set the clock. So does this.
+            env._now = now = due_ns

@@ -36,9 +36,13 @@ TIMED_OUT: Final = "ETIMEDOUT"
 
 
 def expire(machine: "Machine", thread: Thread) -> None:
-    """Wake a thread whose timer has run out, if it still sleeps."""
+    """Wake a thread whose timer has run out, if it still sleeps.
+
+    It leaves its wait queue only when it runs: until then it may still be the one whom a
+    wake-up finds, and then it was not too late.
+    """
     if thread.waits_on is not None:
-        machine.wake_from(thread.waits_on, thread, TIMED_OUT)
+        machine.wake(thread, TIMED_OUT)
 
 
 class Calls:
@@ -97,7 +101,10 @@ class Calls:
         if timer is None:
             thread.timer = timer = Alarm(self.env, lambda: expire(machine, thread))
         timer.set(self.env._now + timeout_ns + self.costs.timer_slack_ns)
-        return (yield wait_queue)  # whoever wakes the thread cancels the timer
+        value = yield wait_queue  # whoever wakes the thread cancels the timer
+        if value is TIMED_OUT:
+            wait_queue.sleepers.remove(thread)
+        return value
 
     def nanosleep(self, ns: int) -> Generator[Any, Any, None]:
         """Sleep for `ns`; late by the timer's slack and the wake-up."""

@@ -152,7 +152,9 @@ class Core:
             self._resched = True
             self._attend(now)
         elif self._slice_end_ns == NEVER and self._in_burst:
-            self._slice_end_ns = run_queue.slice_end_ns(current, max(now, self.burst_start_ns))
+            self._slice_end_ns = run_queue.slice_end_ns(
+                current, max(now, self.softirq_until_ns, self.burst_start_ns)
+            )
         if self._in_burst:
             self._set_alarm()
 

@@ -147,15 +147,19 @@ class Machine:
         if not wait_queue.sleepers:
             return None
         thread = wait_queue.sleepers.popleft()
-        self._wake(thread, value)
+        if thread.state is ASLEEP:
+            self.wake(thread, value)
+        else:  # its time was up, but it has not run since: it is woken after all
+            thread.value = value
         return thread
 
     def wake_from(self, wait_queue: WaitQueue, thread: Thread, value: Any = None) -> None:
         """Wake `thread`, which sleeps on `wait_queue`, out of its turn."""
         wait_queue.sleepers.remove(thread)
-        self._wake(thread, value)
+        self.wake(thread, value)
 
-    def _wake(self, thread: Thread, value: Any) -> None:
+    def wake(self, thread: Thread, value: Any) -> None:
+        """Make a sleeping thread runnable; who has it in a wait queue takes it out."""
         now = self.env._now
         self.wakeups += 1
         slept_on = thread.waits_on

@@ -140,7 +140,7 @@ def request_type(trace: "Trace | None") -> Callable[[int, int, tuple[int, ...], 
     """What makes requests: plain ones, or, where there is a trace, ones that tell it."""
     if trace is None:
         return Request
-    watching: "Trace" = trace
+    watching: Trace = trace
 
     class Watched(Request):
         """A request whose way a trace follows."""

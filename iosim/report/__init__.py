@@ -1,7 +1,8 @@
 """What a person or another program is shown: results to terminal, files and timelines.
 
     table.py      Results -> tables (what is shown)     layout.py    tables -> text in 80 columns
-    finding.py    Results -> one or two sentences       export.py    Results -> JSON, CSV, Markdown
+    summary.py    a scenario, and how it ended          export.py    Results -> JSON, CSV, Markdown
+    finding.py    Results -> one or two sentences
     timeline.py   a run, watched -> one moment of it    story.py     that moment -> text
     catalogue.py  kinds and their options -> text
 

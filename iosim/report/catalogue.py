@@ -2,7 +2,7 @@
 
 Everything is read from the plug-ins themselves, so that a third party's are listed, too.
 
-Validated by: tests/cli/test_list.py
+Validated by: tests/cli/test_list_command.py
 """
 
 from collections.abc import Iterator, Mapping

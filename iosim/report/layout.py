@@ -8,7 +8,7 @@ stands under the value, otherwise beside it:
                ±0.4%     ±3%
 
 Scope: left-aligned first column, the others to the right; a label too long for its
-column has a line of its own.
+column goes on in the next line.
 Not done: characters twice as wide as others.
 Validated by: tests/cli/test_layout.py
 """
@@ -21,6 +21,8 @@ from typing import TextIO
 
 WIDTH = 80
 LONGEST_LABEL = 22
+SHORTEST_LABEL = 8
+"""What a label's column is at most, and what it is left with where the others need much."""
 
 
 @dataclass(frozen=True)
@@ -100,15 +102,13 @@ def style_for(stream: TextIO) -> Style:
 def lay_out(table: Table, style: Style | None = None, width: int = WIDTH) -> list[str]:
     """The lines of a table, none longer than `width` if its cells leave a choice."""
     style = style or Style()
-    label_width = min(
-        LONGEST_LABEL,
-        max((len(row[0].text) for row in table.rows), default=0),
-    )
-    label_width = max(label_width, len(table.columns[0].short))
-    widths = [_width(table, index) for index in range(1, len(table.columns))]
-    gap = 2 if label_width + sum(widths) + 2 * len(widths) <= width else 1
-    widths = [own + gap for own in widths]
+    longest = max((len(row[0].text) for row in table.rows), default=0)
+    label_width = max(min(LONGEST_LABEL, longest), len(table.columns[0].short))
+    own = [_width(table, index) for index in range(1, len(table.columns))]
+    gap = 2 if label_width + sum(own) + 2 * len(own) <= width else 1
+    widths = [each + gap for each in own]
     _make_room_for_groups(table.columns[1:], widths, gap)
+    label_width = min(label_width, max(width - sum(widths), SHORTEST_LABEL))
     lines = [style.strong(table.title)] if table.title else []
     groups = _group_line(table.columns[1:], widths, gap)
     if groups.strip():
@@ -161,19 +161,25 @@ def _line(texts: Iterable[str], label_width: int, widths: Sequence[int]) -> str:
 def _row(
     row: Sequence[Cell], label_width: int, widths: Sequence[int], stacked: bool, style: Style
 ) -> list[str]:
-    lines = []
-    label = row[0].text
-    if len(label) > label_width:
-        lines.append(label)
-        label = ""
-    if not stacked:
-        lines.append(_line([label, *map(str, row[1:])], label_width, widths))
-        return lines
-    lines.append(_line([label, *(cell.text for cell in row[1:])], label_width, widths))
-    intervals = ["", *(cell.interval for cell in row[1:])]
-    if any(intervals):
-        lines.append(style.faint(_line(intervals, label_width, widths)))
-    return lines
+    labels = _broken(row[0].text, label_width)
+    texts = [cell.text if stacked else str(cell) for cell in row[1:]]
+    intervals = [cell.interval for cell in row[1:]] if stacked else []
+    lines = [_line([labels[0], *texts], label_width, widths)]
+    second = labels[1] if len(labels) > 1 else ""
+    if second or any(intervals):
+        line = _line(["", *intervals], label_width, widths)
+        lines.append((second.ljust(label_width) + style.faint(line[label_width:])).rstrip())
+    return lines + labels[2:]
+
+
+def _broken(label: str, width: int) -> list[str]:
+    """A label in pieces of at most `width`, broken behind a blank or `_` if there is one."""
+    pieces = []
+    while len(label) > width:
+        at = max(label.rfind(char, 0, width) for char in " _-") + 1 or width
+        pieces.append(label[:at].rstrip())
+        label = label[at:]
+    return [*pieces, label]
 
 
 def paragraph(text: str, width: int = WIDTH) -> list[str]:

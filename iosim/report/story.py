@@ -5,7 +5,7 @@ other for the same reason are one line. At the end stand the sums that a report 
 means: switches, syscalls, CPU time, and where each response went.
 
 Scope: the words are for the kernel's own labels; a plug-in's labels stand for themselves.
-Validated by: tests/cli/test_explain.py
+Validated by: tests/cli/test_explain_command.py
 """
 
 from collections.abc import Iterable, Iterator, Mapping

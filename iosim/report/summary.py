@@ -1,6 +1,6 @@
 """What was simulated, and how it ended, in a few lines each.
 
-Validated by: tests/cli/test_check.py, tests/cli/test_run.py
+Validated by: tests/cli/test_check_command.py, tests/cli/test_run_command.py
 """
 
 import re

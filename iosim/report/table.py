@@ -6,7 +6,7 @@ requests are sums over all replications, which have no interval.
 
 Scope: simulated and measured results alike; the same tables for terminal, Markdown, HTML.
 Not done: layout (layout.py) and judgement (finding.py).
-Validated by: tests/cli/test_table.py, tests/cli/test_run.py
+Validated by: tests/cli/test_table.py, tests/cli/test_run_command.py
 """
 
 from collections.abc import Callable, Iterable, Mapping

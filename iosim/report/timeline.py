@@ -12,7 +12,7 @@ leaving a mark in it, so each piece is laid out backwards from its end, around t
 
 Scope: one replication.
 Not done: no words; those are story.py's.
-Validated by: tests/cli/test_timeline.py
+Validated by: tests/cli/test_explain_command.py
 """
 
 from bisect import bisect_left

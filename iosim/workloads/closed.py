@@ -21,7 +21,7 @@ from iosim.units import PositiveCount
 from iosim.workload import Requests
 
 if TYPE_CHECKING:
-    from iosim.clients import Client, Clients
+    from iosim.clients import Clients
     from iosim.machine.request import Request
     from iosim.streams import Streams
 
@@ -61,11 +61,7 @@ class Source:
 
     def _ask(self, user: int, intended_ns: int) -> None:
         clients = self._clients
-
-        def make() -> "tuple[Request, Client]":
-            return clients.make(intended_ns), clients.clients[user]
-
-        clients.send_later(intended_ns, make)
+        clients.offer_later(intended_ns, clients.clients[user])
 
     def _on_ended(self, request: "Request", at_ns: int) -> None:
         user = request.client.number

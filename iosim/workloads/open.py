@@ -93,5 +93,5 @@ class Source:
         if arrival_ns > clients.machine.env._now:
             self._alarm.set(arrival_ns)  # the clients' core has been busy meanwhile
             return
-        clients.offer(clients.make(self._intended_ns), clients.clients[next(self._choice)])
+        clients.offer(self._intended_ns, clients.clients[next(self._choice)])
         self._set_next()

@@ -1,6 +1,7 @@
 """`iosim explain`: one moment of a simulated run, by hand arithmetic and for every model."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -41,12 +42,14 @@ def moment(text: str, label: str, busy: bool = False, **changes: str) -> Moment:
 def test_one_request_by_hand() -> None:
     seen = moment(ALONE, "blocking", recvfrom="2us", sendto="1us", syscall="100ns")
     (life,) = seen.lives
-    assert life.answered_ns - life.intended_ns == 121_200
+    assert life.answered_ns - life.intended_ns == 124_400
+    # The client sends for 1.1 us and receives for 2.1.
+    assert life.parts_ns["network"] == 3_200
     assert life.parts_ns["device"] == 100_000
     assert life.parts_ns["cpu"] == 21_200
     # The call in which the thread was asleep ends; the next begins before it sleeps again.
-    start_ns = life.intended_ns
-    assert [(s.label, s.from_ns - start_ns, s.to_ns - start_ns) for s in seen.spans] == [
+    there_ns = life.intended_ns + 1_100
+    assert [(s.label, s.from_ns - there_ns, s.to_ns - there_ns) for s in seen.spans] == [
         ("recvfrom", 0, 2_000),
         ("compute", 2_000, 12_000),
         ("sendto", 12_000, 13_100),
@@ -56,7 +59,7 @@ def test_one_request_by_hand() -> None:
         ("sendto", 120_100, 121_200),
         ("recvfrom", 121_200, 121_300),
     ]
-    assert [(e.what, e.at_ns - start_ns) for e in seen.events if e.what in {"woke", "slept"}] == [
+    assert [(e.what, e.at_ns - there_ns) for e in seen.events if e.what in {"woke", "slept"}] == [
         ("woke", 0),
         ("slept", 13_200),
         ("woke", 113_100),
@@ -97,7 +100,7 @@ def test_no_core_does_two_things_at_once(kind: str) -> None:
     seen = observe(loaded, loaded.models[0], load_profile("reference").costs, busy=True)
     for core in range(seen.cores):
         own = [span for span in seen.spans if span.core == core]
-        assert all(a.to_ns <= b.from_ns for a, b in zip(own, own[1:], strict=False))
+        assert all(a.to_ns <= b.from_ns for a, b in pairwise(own))
         assert all(span.from_ns < span.to_ns for span in own)
 
 
@@ -161,3 +164,14 @@ def test_an_unknown_model_has_a_near_match() -> None:
     outcome = iosim("explain", "epol")
     assert outcome.code == 2
     assert "did you mean 'epoll'?" in outcome.err
+
+
+def test_a_busy_moment_is_one_and_a_typical_request_is_alone() -> None:
+    text = ALONE.replace("rate: 1k/s, arrivals: deterministic", "rate: 4k/s")
+    busy, alone = moment(text, "epoll", busy=True), moment(text, "epoll")
+    intended_ns = [life.intended_ns for life in busy.lives]
+    assert len(intended_ns) == 4
+    # Four come within 750 us on average.
+    assert max(intended_ns) - min(intended_ns) < 250_000
+    assert len(alone.lives) == 1
+    assert alone.in_flight == 0

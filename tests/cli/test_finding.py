@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 from commandline import TINY
 
@@ -21,7 +22,7 @@ def base() -> tuple[Scenario, Record]:
     return scenario, run_once(scenario, scenario.models[0], load_profile("free").costs, 0)
 
 
-def model(label: str, switches: list[float], **fates: int) -> ModelResult:
+def model(label: str, switches: list[float], **fates: Any) -> ModelResult:
     """A model with so many voluntary switches per request in its replications."""
     scenario, record = base()
     records = [

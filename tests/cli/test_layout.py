@@ -33,19 +33,36 @@ def test_stacked() -> None:
 
 def test_beside() -> None:
     assert lay_out(Table("", COLUMNS, ROWS)) == [
-        "                         times",
+        "                          times",
         "model       req/s        p50        p99",
         "a         10k ±3%  1us ±0.1%       20us",
         "longer  9.5k ±12%       12us  345us ±1%",
     ]
 
 
-def test_a_label_too_long_has_its_own_line() -> None:
-    label = "a label of more than twenty-two characters"
-    lines = lay_out(Table("", COLUMNS[:2], ((Cell(label), Cell("1")), (Cell("b"), Cell("2")))))
-    assert lines[1] == label
-    assert lines[2].split() == ["1"]
-    assert len(lines[2]) == len(lines[3])
+def test_a_long_label_goes_on_below() -> None:
+    rows = (
+        (Cell("a label of more than twenty-two characters"), Cell("1", "±3%")),
+        (Cell("thread_pool_callbacks_again"), Cell("2")),
+        (Cell("x" * 30), Cell("3", "±4%")),
+    )
+    stacked = lay_out(Table("", COLUMNS[:2], rows, stacked=True))
+    assert stacked[1:] == [
+        "a label of more than        1",
+        "twenty-two characters     ±3%",
+        "thread_pool_callbacks_      2",
+        "again",
+        "xxxxxxxxxxxxxxxxxxxxxx      3",
+        "xxxxxxxx                  ±4%",
+    ]
+
+
+def test_labels_give_way_to_values() -> None:
+    columns = (Column("model"), *(Column(f"column {i}") for i in range(7)))
+    row = (Cell("thread_pool_callbacks"), *(Cell("123456789", "±12%") for _ in range(7)))
+    lines = lay_out(Table("", columns, (row,), stacked=True))
+    assert max(map(len, lines)) <= 80
+    assert [line.split()[0] for line in lines[1:]] == ["thread_", "pool_", "callbacks"]
 
 
 def test_a_group_wider_than_its_columns_makes_room() -> None:

@@ -239,8 +239,8 @@ class Outside:
         self.bench = bench
         self.softirq_on_sender = softirq_on_sender
 
-    def accepted(self, socket: Socket) -> None:
-        self.bench.note(f"{socket.name} accepted")
+    def accepted(self, socket: Socket, at_ns: int) -> None:
+        self.bench.log.append((at_ns, f"{socket.name} accepted"))
 
     def receive(self, socket: Socket, message: Any, at_ns: int) -> None:
         self.bench.log.append((at_ns, f"{socket.name} sent"))

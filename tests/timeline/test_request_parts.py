@@ -4,7 +4,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
-from bench import Bench
+from bench import Bench, rr
 
 from iosim.machine.kernel import Kernel
 from iosim.machine.locks import Mutex
@@ -34,7 +34,7 @@ class Asked:
         self.bench.at(arrives_ns, arrive)
         return request
 
-    def accepted(self, socket: Socket) -> None: ...
+    def accepted(self, socket: Socket, at_ns: int) -> None: ...
 
     def closed(self, socket: Socket) -> None: ...
 
@@ -100,8 +100,6 @@ def test_a_request_that_waits_for_another_on_the_same_thread() -> None:
 
 
 def test_a_request_whose_thread_is_preempted() -> None:
-    from bench import rr
-
     bench = Bench(queue=rr("100ns"), context_switch_ns=7)
     asked, socket = connect(bench)
     bench.spawn("server", serving(socket, 150))

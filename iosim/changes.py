@@ -37,7 +37,10 @@ def parse_assignment(text: str) -> tuple[str, str]:
 
 def _value(path: str, text: str) -> Any:
     try:
-        return load(f"value: {text}", f"--set {path}").data["value"]
+        data = load(f"value: {text}", f"--set {path}").data
+        if len(data) > 1:
+            raise UsageError(f"--set {path}: expected one value, found {shown(text)}")
+        return data["value"]
     except ScenarioError as error:
         raise UsageError(str(error)) from None
 
@@ -63,6 +66,11 @@ def _step(at: Any, part: str, so_far: str, path: str) -> Any:
         if so_far == "models":  # a name alone, or one key: its options are what is meant
             if isinstance(item, str):
                 item = at[position] = {item: {}}
+            if not (isinstance(item, dict) and len(item) == 1):
+                raise UsageError(
+                    f"--set {path}: models[{position}] is {shown(item)}, not a model's name with "
+                    "its options"
+                )
             (kind,) = item
             if item[kind] is None:
                 item[kind] = {}
@@ -79,7 +87,7 @@ def _step(at: Any, part: str, so_far: str, path: str) -> Any:
 
 
 def _position(items: list[Any], part: str, so_far: str, path: str) -> int:
-    if part.isdigit() and int(part) < len(items):
+    if part.isascii() and part.isdigit() and int(part) < len(items):
         return int(part)
     names = [_names(item) for item in items]
     for position, own in enumerate(names):
@@ -87,7 +95,7 @@ def _position(items: list[Any], part: str, so_far: str, path: str) -> int:
             return position
     known = [name for own in names for name in own]
     hint = did_you_mean(part, known)
-    among = ", ".join(known) if known else f"0 to {len(items) - 1}"
+    among = ", ".join(known) or (f"0 to {len(items) - 1}" if items else "it has none")
     raise UsageError(
         f"--set {path}: expected an entry of '{so_far}' ({among}), found {shown(part)}"
         + (f"; {hint}" if hint else "")

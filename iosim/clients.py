@@ -64,7 +64,7 @@ class Client:
     def receive(self, socket: Socket, message: Request, at_ns: int) -> None:
         """The server's answer leaves it at `at_ns`."""
         clients = self.clients
-        self.free_ns = arrival_ns = clients.network.reply_arrival_ns(at_ns)
+        self.free_ns = arrival_ns = clients.network.reply_arrival_ns(at_ns, message.delays_ns[1])
         if message.state == WAITING and (
             clients.timeout_ns is None or arrival_ns <= message.intended_ns + clients.timeout_ns
         ):
@@ -166,7 +166,7 @@ class Clients:
         free_ns = self.network.free_ns
         return (intended_ns if intended_ns > free_ns else free_ns) + delay_ns
 
-    def offer(self, intended_ns: int, client: Client) -> None:
+    def offer(self, intended_ns: int, client: Client, delays_ns: tuple[int, int]) -> None:
         """The next request reaches the server now, if its connection is free; else it waits."""
         number = self.offered
         self.offered = number + 1
@@ -174,6 +174,7 @@ class Clients:
             number, intended_ns, next(self._amounts), self._request_bytes, self._reply_bytes
         )
         request.client = client
+        request.delays_ns = delays_ns
         request.connection = client.socket
         if self.timeout_ns is not None:
             self._expect(request, intended_ns + self.timeout_ns)
@@ -197,24 +198,26 @@ class Clients:
 
     def offer_later(self, intended_ns: int, client: Client) -> None:
         """Offer a request when a message meant to be sent at `intended_ns` arrives."""
-        self._schedule(intended_ns, client, None)
+        self._schedule(intended_ns, self.network.delays_ns(), client, None)
 
     def _send_later(self, client: Client, request: Request) -> None:
         """Send a request that had to wait, as soon as its client can."""
-        self._schedule(max(client.free_ns, request.intended_ns), client, request)
+        start_ns = max(client.free_ns, request.intended_ns)
+        self._schedule(start_ns, request.delays_ns, client, request)
 
-    def _schedule(self, start_ns: int, client: Client, request: Request | None) -> None:
-        delay_ns = self.network.request_delay_ns()
-        due_ns = self.arrival_ns(start_ns, delay_ns)
-        self._sending.at(due_ns, (start_ns, delay_ns, client, request))
+    def _schedule(
+        self, start_ns: int, delays_ns: tuple[int, int], client: Client, request: Request | None
+    ) -> None:
+        due_ns = self.arrival_ns(start_ns, delays_ns[0])
+        self._sending.at(due_ns, (start_ns, delays_ns, client, request))
 
-    def _send_due(self, entry: tuple[int, int, Client, Request | None]) -> None:
-        start_ns, delay_ns, client, request = entry
-        due_ns = self.arrival_ns(start_ns, delay_ns)
+    def _send_due(self, entry: tuple[int, tuple[int, int], Client, Request | None]) -> None:
+        start_ns, delays_ns, client, request = entry
+        due_ns = self.arrival_ns(start_ns, delays_ns[0])
         if due_ns > self._env._now:  # the clients' core has been busy meanwhile
             self._sending.at(due_ns, entry)
         elif request is None:
-            self.offer(start_ns, client)
+            self.offer(start_ns, client, delays_ns)
         else:
             self.network.deliver(client.socket, request)
 

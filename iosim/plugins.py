@@ -28,10 +28,15 @@ NEEDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "devices": ("Options", "ROLE"),
         "workloads": ("Options", "TRAFFIC"),
         "schedulers": ("Options", "Queue"),
-        "metrics": ("measure",),
+        "metrics": ("NAMES", "measure"),
     }
 )
 """What a kind's module must define, by folder."""
+
+NEEDS_BY_ROLE: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"network": ("Network",), "backend": ("Device",)}
+)
+"""What a device's module must define besides."""
 
 
 @cache
@@ -55,7 +60,10 @@ def kinds(folder: str) -> Mapping[str, ModuleType]:
         except ImportError as error:
             raise PluginError(f"{entry.value} (iosim.{folder}): {error}") from error
     for name, module in found.items():
-        missing = [need for need in NEEDS[folder] if not hasattr(module, need)]
+        needs = [*NEEDS[folder], *NEEDS_BY_ROLE.get(getattr(module, "ROLE", ""), ())]
+        if getattr(module, "TRAFFIC", "") == "requests":
+            needs.append("Source")
+        missing = [need for need in needs if not hasattr(module, need)]
         if missing or not module.__doc__:
             lacks = ", ".join(missing) or "a docstring"
             raise PluginError(f"{module.__name__} ('{name}' in iosim.{folder}) lacks {lacks}")

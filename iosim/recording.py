@@ -113,6 +113,8 @@ class Recording:
 
     def _snapshot(self) -> Snapshot:
         machine = self._machine
+        for ring in machine.rings:
+            ring.tally()
         counts = {name: getattr(machine, name) for name in COUNTERS}
         counts["thread_switches"] = sum(core.switches for core in machine.cores)
         devices = {}

@@ -10,12 +10,12 @@ Validated by: tests/unit/test_results.py, tests/cli
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from iosim.metrics import describe, measure_all
-from iosim.record import Record
+from iosim.record import Record, RequestRecord, ThreadRecord
 from iosim.scenario import Scenario
 from iosim.slo import Verdict
 from iosim.statistics import Estimate, student_t
@@ -138,13 +138,16 @@ class Results:
     def _details(self, what: str) -> "pd.DataFrame":
         import pandas as pd
 
+        kind = RequestRecord if what == "requests" else ThreadRecord
+        columns = ["model", "replication", *(field.name for field in fields(kind))]
         return pd.DataFrame(
             [
                 {"model": model.label, "replication": record.replication, **vars(detail)}
                 for model in self.models
                 for record in model.records
                 for detail in getattr(record, what)
-            ]
+            ],
+            columns=columns,
         )
 
     def _repr_html_(self) -> str:

@@ -18,7 +18,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails
 
 from iosim.choice import Chosen, Many, OneOf, Options, problems_from
@@ -26,13 +35,17 @@ from iosim.distributions import Distribution
 from iosim.errors import Mismatch, Problem, ScenarioError, did_you_mean, shown
 from iosim.plugins import kinds
 from iosim.slo import Slo, parse_slo
-from iosim.units import Count, PositiveCount, PositiveDuration, Size
+from iosim.units import Count, PositiveCount, PositiveDuration, Size, canonical_duration
 from iosim.yaml_source import Source, load_bytes
 
 MOST_CORES = 256
 MOST_CONNECTIONS = 1_000_000
 MOST_REQUESTS = 100_000_000
+MOST_REPLICATIONS = 10_000
 """Limits that keep a slip of the keyboard from running for days; `--force` lifts them."""
+
+LONGEST_NS = 10 * 86_400 * 10**9
+"""The machine's clock counts no further (iosim.machine.alarm.FAR_NS)."""
 
 
 def _options(folder: str, **having: str) -> Mapping[str, type[BaseModel]]:
@@ -85,6 +98,18 @@ class SleepStep(Options):
     sleep: Distribution = Field(description="How long.")
 
 
+def _step_kind(step: Any) -> str:
+    keys: Mapping[str, Any] = step if isinstance(step, Mapping) else type(step).model_fields
+    return next(iter(keys))
+
+
+Step = Annotated[
+    Annotated[CpuStep, Tag("cpu")]
+    | Annotated[CallStep, Tag("call")]
+    | Annotated[SleepStep, Tag("sleep")],
+    Discriminator(_step_kind),
+]
+
 STEPS: Mapping[str, type[Options]] = {"cpu": CpuStep, "call": CallStep, "sleep": SleepStep}
 
 
@@ -97,9 +122,7 @@ class OwnWork(Options):
 class Server(Options):
     """What the server does with a request, and besides."""
 
-    handler: Many[CpuStep | CallStep | SleepStep] = Field(
-        default=(), description="The steps of a request: cpu, call, sleep."
-    )
+    handler: Many[Step] = Field(default=(), description="The steps of a request: cpu, call, sleep.")
     own_work: OwnWork | None = Field(
         default=None, description="CPU work the server would like to do meanwhile."
     )
@@ -117,11 +140,12 @@ class Server(Options):
         lines: list[InitErrorDetails] = []
         for index, step in enumerate(steps if isinstance(steps, list) else ()):
             if not (isinstance(step, Mapping) and len(step) == 1 and next(iter(step)) in STEPS):
+                several = isinstance(step, Mapping) and len(step) > 1
                 word = next(iter(step), "") if isinstance(step, Mapping) else step
+                found = f"{len(step)} keys in one" if several else shown(word)
+                hint = None if word in STEPS else did_you_mean(word, STEPS)
                 mismatch = Mismatch(
-                    "a step: 'cpu: 20us', 'call: DEVICE' or 'sleep: 1ms'",
-                    shown(word),
-                    did_you_mean(word, STEPS),
+                    "a step: 'cpu: 20us', 'call: DEVICE' or 'sleep: 1ms'", found, hint
                 )
                 loc = ("handler", index, word) if isinstance(step, Mapping) else ("handler", index)
                 lines.append(
@@ -147,6 +171,11 @@ class Run(Options):
     seed: Count = Field(default=1, description="Start of all random streams.")
 
 
+def _objective(line: str) -> str:
+    parse_slo(line)
+    return line
+
+
 class Scenario(Options):
     """One file's worth of experiment."""
 
@@ -165,7 +194,9 @@ class Scenario(Options):
         Annotated[Chosen[Any], OneOf("I/O model", lambda: _options("io_models"), labelled=True)]
     ] = Field(min_length=1, description="The I/O models to compare.")
     run: Run = Field(default_factory=Run, description="How long, how often, from which seed.")
-    slo: Many[str] = Field(default=(), description="Such as 'p99 < 5ms': judged for each model.")
+    slo: Many[Annotated[str, AfterValidator(_objective)]] = Field(
+        default=(), description="Such as 'p99 < 5ms': judged for each model."
+    )
 
     @property
     def slos(self) -> tuple[Slo, ...]:
@@ -232,8 +263,9 @@ def from_source(source: Source, force: bool = False) -> Scenario:
     try:
         scenario = Scenario.model_validate(source.data)
     except ValidationError as error:
-        raise ScenarioError(problems_from(error, source)) from None
-    problems = list(_cross_checks(scenario, source))
+        problems = [*problems_from(error, source), *_unknown_devices(source)]
+        raise ScenarioError(problems) from None
+    problems = [*_unknown_devices(source), *_cross_checks(scenario, source)]
     if not force:
         problems += _limits(scenario, source)
     if problems:
@@ -252,21 +284,30 @@ def _problem(
     return Problem(source.file, line, column, path_text(path), expected, found, hint)
 
 
-def _cross_checks(scenario: Scenario, source: Source) -> list[Problem]:
-    """What no single key can tell: names that must match, parts that must fit."""
+def _unknown_devices(source: Source) -> list[Problem]:
+    """Calls to devices that there are not; told of a file whatever else is wrong with it."""
+    server, devices = source.data.get("server"), source.data.get("devices")
+    steps = server.get("handler") if isinstance(server, Mapping) else None
+    names = list(devices) if isinstance(devices, Mapping) else []
     problems = []
-    for index, step in enumerate(scenario.server.handler):
-        if isinstance(step, CallStep) and step.call not in scenario.devices:
-            known = ", ".join(sorted(scenario.devices)) or "none"
+    for index, step in enumerate(steps if isinstance(steps, list) else ()):
+        name = step.get("call") if isinstance(step, Mapping) else None
+        if isinstance(name, str) and name not in names:
             problems.append(
                 _problem(
                     source,
                     ("server", "handler", index, "call"),
-                    f"a device under 'devices' ({known})",
-                    shown(step.call),
-                    did_you_mean(step.call, scenario.devices),
+                    f"a device under 'devices' ({', '.join(sorted(names)) or 'none'})",
+                    shown(name),
+                    did_you_mean(name, names),
                 )
             )
+    return problems
+
+
+def _cross_checks(scenario: Scenario, source: Source) -> list[Problem]:
+    """What no single key can tell: names that must match, parts that must fit."""
+    problems = []
     traffic = kinds("workloads")[scenario.workload.kind].TRAFFIC
     labels: set[str] = set()
     for index, model in enumerate(scenario.models):
@@ -296,13 +337,6 @@ def _cross_checks(scenario: Scenario, source: Source) -> list[Problem]:
                 )
             )
         labels.add(label_of(model))
-    for index, line in enumerate(scenario.slo):
-        try:
-            parse_slo(line)
-        except Mismatch as mismatch:
-            problems.append(
-                _problem(source, ("slo", index), mismatch.expected, mismatch.found, mismatch.hint)
-            )
     options = scenario.workload.options
     users = getattr(options, "users", None)
     if users is not None and users > options.connections.active_count:
@@ -314,26 +348,45 @@ def _cross_checks(scenario: Scenario, source: Source) -> list[Problem]:
                 str(users),
             )
         )
+    run = scenario.run
+    if isinstance(run.warm_up, int) and run.warm_up >= run.duration:
+        problems.append(
+            _problem(
+                source,
+                ("run", "warm_up"),
+                f"less than the duration, {canonical_duration(run.duration)}",
+                canonical_duration(run.warm_up),
+            )
+        )
+    if run.duration > LONGEST_NS:
+        problems.append(
+            _problem(
+                source, ("run", "duration"), "at most ten days", canonical_duration(run.duration)
+            )
+        )
     return problems
 
 
 def _limits(scenario: Scenario, source: Source) -> list[Problem]:
     problems = []
-    workload = scenario.workload.options
-    connections = getattr(getattr(workload, "connections", None), "total", 0)
-    rate_per_s = getattr(workload, "rate", 0.0)
-    requests = rate_per_s * scenario.run.duration / 1e9
-    kind = scenario.workload.kind
+    workload = scenario.workload
+    connections = getattr(getattr(workload.options, "connections", None), "total", 0)
+    requests = _requests_per_s(scenario) * scenario.run.duration / 1e9 * scenario.run.replications
     checks: list[tuple[tuple[str | int, ...], float, int, str]] = [
         (("machine", "cores"), scenario.machine.cores, MOST_CORES, "cores"),
         (
-            ("workload", kind, "connections", "total"),
+            ("workload", workload.kind, "connections", "total"),
             connections,
             MOST_CONNECTIONS,
             "connections",
         ),
-        (("run", "duration"), requests, MOST_REQUESTS, "requests a replication (rate x duration)"),
-        (("run", "replications"), scenario.run.replications, 10_000, "replications"),
+        (
+            ("run", "duration"),
+            requests,
+            MOST_REQUESTS,
+            "requests for each model (rate x duration x replications)",
+        ),
+        (("run", "replications"), scenario.run.replications, MOST_REPLICATIONS, "replications"),
     ]
     for path, value, most, what in checks:
         if value > most:
@@ -346,3 +399,20 @@ def _limits(scenario: Scenario, source: Source) -> list[Problem]:
                 )
             )
     return problems
+
+
+def _requests_per_s(scenario: Scenario) -> float:
+    """How many requests there may be a second, roughly, and rather too many."""
+    options = scenario.workload.options
+    if hasattr(options, "rate"):
+        return float(options.rate)
+    if hasattr(options, "users"):
+        cycle_ns = options.think.options.mean_ns() + sum(
+            step.cpu.options.mean_ns()
+            for step in scenario.server.handler
+            if isinstance(step, CpuStep)
+        )
+        return float(options.users * 1e9 / max(cycle_ns, 1_000))
+    if hasattr(options, "produce"):
+        return float(options.producers * 1e9 / max(options.produce.options.mean_ns(), 1_000))
+    return 0.0

@@ -8,11 +8,13 @@ Not done: objectives over several metrics.
 Validated by: tests/unit/test_slo.py
 """
 
+import math
+import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from iosim.errors import Mismatch, did_you_mean, shown
 from iosim.statistics import Estimate
@@ -25,6 +27,7 @@ from iosim.units import (
 )
 
 Verdict = Literal["pass", "fail", "inconclusive"]
+Comparison = Literal["<", "<=", ">", ">="]
 
 SHORT_NAMES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -43,6 +46,10 @@ SHORT_NAMES: Final[Mapping[str, str]] = MappingProxyType(
 )
 """What an objective may call a metric besides its own name."""
 
+COMPARE: Final[Mapping[str, Callable[[float, float], bool]]] = MappingProxyType(
+    {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+)
+
 _LINE = re.compile(r"\s*([a-z_][a-z0-9_.]*)\s*(<=|>=|<|>)\s*(\S.*?)\s*$")
 
 
@@ -52,7 +59,7 @@ class Slo:
 
     text: str
     metric: str
-    below: bool
+    comparison: Comparison
     limit: float
 
     def judge(self, estimate: Estimate) -> Verdict:
@@ -63,7 +70,7 @@ class Slo:
         return "pass" if all(meets) else "inconclusive" if any(meets) else "fail"
 
     def _meets(self, value: float) -> bool:
-        return value <= self.limit if self.below else value >= self.limit
+        return COMPARE[self.comparison](value, self.limit)
 
 
 def parse_slo(line: str) -> Slo:
@@ -71,7 +78,8 @@ def parse_slo(line: str) -> Slo:
     match = _LINE.match(line)
     if match is None:
         raise Mismatch("an objective such as 'p99 < 5ms'", shown(line))
-    name, comparison, limit = match.groups()
+    name, limit = match[1], match[3]
+    comparison = cast(Comparison, match[2])
     metric = SHORT_NAMES.get(name, name)
     known = known_metrics()
     if metric not in known:
@@ -83,7 +91,7 @@ def parse_slo(line: str) -> Slo:
         value = _limit(metric, limit)
     except QuantityError as error:
         raise Mismatch(error.expected, error.found, error.hint) from None
-    return Slo(line.strip(), metric, comparison.startswith("<"), value)
+    return Slo(line.strip(), metric, comparison, value)
 
 
 def known_metrics() -> list[str]:
@@ -103,6 +111,9 @@ def _limit(metric: str, text: str) -> float:
     if metric.endswith(("_fraction", "utilization")):
         return parse_fraction(text)
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        raise QuantityError("a number", shown(text)) from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise QuantityError("a number", shown(text))
+    return value

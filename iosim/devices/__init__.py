@@ -26,14 +26,14 @@ class Network(Protocol):
     free_ns: int
     """Before this instant the sending side cannot send another message."""
 
-    fixed_delay_ns: int | None
-    """From the start of sending to arrival at the server, if it is always the same."""
+    fixed_delays_ns: tuple[int, int] | None
+    """A request's way to the server and its answer's way back, if always the same."""
 
-    def request_delay_ns(self) -> int:
-        """The same for the next message."""
+    def delays_ns(self) -> tuple[int, int]:
+        """The same for the next request."""
 
-    def reply_arrival_ns(self, now: int) -> int:
-        """When a reply that leaves the server now has been received."""
+    def reply_arrival_ns(self, at_ns: int, delay_ns: int) -> int:
+        """When an answer that leaves at `at_ns` and takes `delay_ns` has been received."""
 
     def deliver(self, socket: Socket, message: Message) -> None:
         """A message arrives at the server now: it is in `socket` when that is done."""

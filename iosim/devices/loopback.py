@@ -31,17 +31,16 @@ class Network:
     def __init__(self, options: Options, machine: Machine, streams: Streams) -> None:
         costs = machine.costs
         self._machine = machine
-        self.fixed_delay_ns = costs.syscall_ns + costs.sendto_ns + costs.receive_softirq_ns
-        self._receive_ns = costs.syscall_ns + costs.recvfrom_ns
+        send_ns = costs.syscall_ns + costs.sendto_ns + costs.receive_softirq_ns
+        self.fixed_delays_ns = (send_ns, costs.syscall_ns + costs.recvfrom_ns)
         self.free_ns = 0
 
-    def request_delay_ns(self) -> int:
-        return self.fixed_delay_ns
+    def delays_ns(self) -> tuple[int, int]:
+        return self.fixed_delays_ns
 
-    def reply_arrival_ns(self, now: int) -> int:
-        start_ns = self.free_ns if self.free_ns > now else now
-        self.free_ns = start_ns + self._receive_ns
-        return self.free_ns
+    def reply_arrival_ns(self, at_ns: int, delay_ns: int) -> int:
+        self.free_ns = end_ns = (self.free_ns if self.free_ns > at_ns else at_ns) + delay_ns
+        return end_ns
 
     def deliver(self, socket: Socket, message: Message) -> None:
         now: int = self._machine.env._now

@@ -10,13 +10,17 @@ Source: receive softirq cost from the profile.
 Validated by: tests/timeline/test_devices.py
 """
 
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
 from pydantic import Field
 
 from iosim.choice import Options as BaseOptions
 from iosim.distributions import Distribution
 from iosim.machine.machine import Machine
 from iosim.machine.sockets import Message, Socket
-from iosim.streams import Streams, block_iterator
+from iosim.streams import Streams, columns
 
 ROLE = "network"
 
@@ -32,22 +36,24 @@ class Network:
 
     softirq_on_sender = False
     free_ns = 0
-    fixed_delay_ns = None
+    fixed_delays_ns = None
 
     def __init__(self, options: Options, machine: Machine, streams: Streams) -> None:
         self._machine = machine
         self._softirq_ns = machine.costs.receive_softirq_ns
         sample = options.latency.options.sample
-        there = streams.generator("network latency", 0)
-        back = streams.generator("network latency", 1)
-        self._there = block_iterator(lambda n: sample(there, n))
-        self._back = block_iterator(lambda n: sample(back, n))
+        # Drawn in the order of the requests, so that all models meet the same network.
+        self._delays: Iterator[Any] = columns(
+            partial(sample, streams.generator("network latency", 0)),
+            partial(sample, streams.generator("network latency", 1)),
+        )
 
-    def request_delay_ns(self) -> int:
-        return next(self._there)
+    def delays_ns(self) -> tuple[int, int]:
+        delays_ns: tuple[int, int] = next(self._delays)
+        return delays_ns
 
-    def reply_arrival_ns(self, now: int) -> int:
-        return now + next(self._back)
+    def reply_arrival_ns(self, at_ns: int, delay_ns: int) -> int:
+        return at_ns + delay_ns
 
     def deliver(self, socket: Socket, message: Message) -> None:
         machine = self._machine

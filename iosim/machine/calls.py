@@ -118,18 +118,18 @@ class Calls:
             if (yield from self.sleep_on(thread.alone, left_ns)) is not INTERRUPTED:
                 break
 
-    def wake(self, wait_queue: WaitQueue, label: str, value: Any = None) -> Thread | None:
-        """Wake the first sleeper of `wait_queue` and owe what waking costs. Plain call."""
+    def wake(self, wait_queue: WaitQueue, label: str, thread: Thread | None = None) -> None:
+        """Wake a sleeper, the first or `thread`, and owe what waking costs. Plain call."""
         machine, costs = self.machine, self.costs
-        if not wait_queue.sleepers:
-            return None
-        core = machine.place(wait_queue.sleepers[0])
+        core = machine.place(thread or wait_queue.sleepers[0])
         ns = costs.wake_up_ns
         if core.is_idle:
             ns += costs.wake_up_idle_core_ns
-        woken = machine.wake_one(wait_queue, value)
+        if thread is None:
+            machine.wake_one(wait_queue)
+        else:
+            machine.wake_from(wait_queue, thread)
         self.thread.charge(SYSCALL, ns, label)
-        return woken
 
     def return_to_user(self) -> Generator[Any, Any, None]:
         """Let whoever was woken preempt, before the program's next step."""

@@ -150,7 +150,7 @@ class Costs:
     _leave_idle: tuple[tuple[int, int, int], ...] = field(init=False, repr=False, compare=False)
     _refill: tuple[int, ...] = field(init=False, repr=False, compare=False)
     connection_refill_ns: tuple[int, ...] = field(init=False, repr=False, compare=False)
-    """`refill` of `connection_bytes`, by `distance_bytes >> REFILL_STEP_BITS`; the last for more."""
+    """`refill` of `connection_bytes`, by distance in steps of 16 KiB; the last for more."""
 
     def __post_init__(self) -> None:
         steps = tuple(
@@ -182,7 +182,7 @@ class Costs:
 
     def refill(self, distance_bytes: int, size_bytes: int) -> int:
         """Ns to fetch `size_bytes` again after `distance_bytes` of other data."""
-        step = distance_bytes >> REFILL_STEP_BITS
+        step = max(0, distance_bytes) >> REFILL_STEP_BITS
         return self._refill[step if step < REFILL_STEPS else -1] * size_bytes >> 10
 
     def descriptor_scan(self, descriptors: int) -> int:

@@ -9,13 +9,17 @@ its mutex marks it contended whether it is or not. Each step may be preempted.
 A thread about to sleep for a lock follows the chain of owners; if it comes back to
 itself that is a deadlock, and the run ends with the cycle.
 
+A signal is for the thread whose wait began first, even if it is not asleep yet.
+
 Not modelled: adaptive spinning, robust and priority-inheriting mutexes, recursive
-locking, requeueing, reader-writer locks; the grouping of a condition's waiters.
+locking, requeueing, reader-writer locks; glibc hands a signal to a group of waiters, of
+whom any may take it: here it is the oldest.
 Source: futex(2); glibc 2.36 nptl/lowlevellock.c, pthread_mutex_lock.c,
 pthread_cond_wait.c.
 Validated by: tests/timeline/test_locks.py
 """
 
+from collections import deque
 from collections.abc import Generator
 from typing import Any, Protocol
 
@@ -48,16 +52,25 @@ class Mutex:
         self.wait_queue = WaitQueue(name, lock=self)
 
 
+class Waiter:
+    """A thread's wait on a condition variable."""
+
+    __slots__ = ("signalled", "thread")
+
+    def __init__(self, thread: Thread) -> None:
+        self.thread = thread
+        self.signalled = False
+
+
 class Condition:
     """A pthread condition variable."""
 
-    __slots__ = ("name", "signals", "wait_queue", "waiters")
+    __slots__ = ("name", "wait_queue", "waiters")
 
     def __init__(self, name: str, lock: Any = None) -> None:
         self.name = name
-        self.waiters = 0
-        # Sent and not yet taken by a waiter.
-        self.signals = 0
+        # Not yet signalled, asleep or on their way to sleep, in the order of their calls.
+        self.waiters: deque[Waiter] = deque()
         self.wait_queue = WaitQueue(name, lock)
 
 
@@ -133,15 +146,19 @@ class LockCalls(Calls):
         if was == CONTENDED:
             yield from self._futex_wake(mutex.wait_queue)
 
-    def _futex_wake(self, wait_queue: WaitQueue) -> Generator[Any, Any, None]:
-        thread = self.thread
+    def _futex_wake(
+        self, wait_queue: WaitQueue, thread: Thread | None = None
+    ) -> Generator[Any, Any, None]:
+        """Wake `thread`, or whoever has slept longest, from `wait_queue`, if it is there."""
+        own = self.thread
         self._enter_futex()
-        if thread.debt_ns and not self.undisturbed():
+        if own.debt_ns and not self.undisturbed():
             yield RUN
-        if wait_queue.sleepers:
-            if thread.debt_ns:
+        sleepers = wait_queue.sleepers
+        if sleepers and (thread is None or thread in sleepers):
+            if own.debt_ns:
                 yield RUN
-            self.wake(wait_queue, "futex")
+            self.wake(wait_queue, "futex", thread)
             yield from self.return_to_user()
 
     def cond_wait(
@@ -149,38 +166,35 @@ class LockCalls(Calls):
     ) -> Generator[Any, Any, bool]:
         """Give up `mutex`, sleep until signalled, take it again; False if time was up."""
         thread = self.thread
-        condition.waiters += 1
+        waiter = Waiter(thread)
+        condition.waiters.append(waiter)
         yield from self.unlock(mutex)
-        signalled = True
-        while True:
-            if thread.debt_ns and not self.undisturbed():
-                yield RUN
-            if condition.signals:
-                condition.signals -= 1
-                break
+        if thread.debt_ns and not self.undisturbed():
+            yield RUN
+        while not waiter.signalled:
             self._enter_futex()
             if thread.debt_ns:
                 yield RUN
-            if condition.signals:
-                continue
-            value = yield from self.sleep_on(condition.wait_queue, timeout_ns)
-            if value is TIMED_OUT and not condition.signals:
-                signalled = False
+            if waiter.signalled:
                 break
-        condition.waiters -= 1
+            value = yield from self.sleep_on(condition.wait_queue, timeout_ns)
+            if value is TIMED_OUT and not waiter.signalled:
+                condition.waiters.remove(waiter)
+                break
         # glibc re-locks as if there were other waiters.
         thread.charge(USER, self.costs.lock_ns, "lock")
         if thread.debt_ns and not self.undisturbed():
             yield RUN
         yield from self._lock_contended(mutex)
-        return signalled
+        return waiter.signalled
 
     def cond_signal(self, condition: Condition) -> Generator[Any, Any, None]:
-        """Wake one thread that waits on the condition, if there is one."""
+        """Wake the thread that has waited longest on the condition, if there is one."""
         thread = self.thread
         thread.charge(USER, self.costs.lock_ns, "signal")
         if thread.debt_ns and not self.undisturbed():
             yield RUN
-        if condition.waiters > condition.signals:
-            condition.signals += 1
-            yield from self._futex_wake(condition.wait_queue)
+        if condition.waiters:
+            waiter = condition.waiters.popleft()
+            waiter.signalled = True
+            yield from self._futex_wake(condition.wait_queue, waiter.thread)

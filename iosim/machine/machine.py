@@ -24,6 +24,7 @@ from iosim.machine.thread import ASLEEP, INTERRUPTED, RUNNABLE, Program, Thread,
 if TYPE_CHECKING:
     from iosim.machine.costs import Costs
     from iosim.machine.kernel import Kernel
+    from iosim.machine.readiness import Ring
     from iosim.machine.sockets import Socket
     from iosim.machine.trace import Trace
     from iosim.schedulers import RunQueue
@@ -91,6 +92,8 @@ class Machine:
         self.ended_threads = 0
         self.memory = Memory()
         # One-shot timers that call back.
+        # Who polls in user space, for counting what it has done so far.
+        self.rings: list[Ring] = []
         self.timers = Agenda(env, lambda expired: expired())
         self.descriptor_limit = descriptor_limit
         self._next_descriptor = FIRST_DESCRIPTOR
@@ -146,17 +149,17 @@ class Machine:
         """Wake the thread that has slept longest on `wait_queue`, if any; return it."""
         if not wait_queue.sleepers:
             return None
-        thread = wait_queue.sleepers.popleft()
-        if thread.state is ASLEEP:
-            self.wake(thread, value)
-        else:  # its time was up, but it has not run since: it is woken after all
-            thread.value = value
+        thread = wait_queue.sleepers[0]
+        self.wake_from(wait_queue, thread, value)
         return thread
 
     def wake_from(self, wait_queue: WaitQueue, thread: Thread, value: Any = None) -> None:
         """Wake `thread`, which sleeps on `wait_queue`, out of its turn."""
         wait_queue.sleepers.remove(thread)
-        self.wake(thread, value)
+        if thread.state is ASLEEP:
+            self.wake(thread, value)
+        else:  # its time was up, but it has not run since: it is woken after all
+            thread.value = value
 
     def wake(self, thread: Thread, value: Any) -> None:
         """Make a sleeping thread runnable; who has it in a wait queue takes it out."""

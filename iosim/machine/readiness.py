@@ -149,6 +149,8 @@ class Ring:
         self._asking: Thread | None = None
         self.asks = 0
         self._ask_ns = 0
+        self._counted = 0
+        machine.rings.append(self)
 
     def add(self, socket: Socket) -> None:
         """Ask `socket` too, last in the round."""
@@ -180,10 +182,29 @@ class Ring:
     def begin(self, thread: Thread, asks: int, ask_ns: int) -> None:
         """`thread` sets out to ask `asks` times in vain."""
         self._asking, self.asks, self._ask_ns = thread, asks, ask_ns
+        self._counted = 0
+
+    def _begun(self) -> int:
+        """How many of the asks have been begun by now."""
+        thread = self._asking
+        assert thread is not None
+        left_ns = min(thread.core.remaining_ns(thread), thread.segments[-1][1])
+        return self.asks - left_ns // self._ask_ns
+
+    def tally(self) -> None:
+        """Count the asks in vain that have been made."""
+        if self._asking is not None:
+            self._count(self._begun())
+
+    def _count(self, asks: int) -> None:
+        self.machine.syscalls["recvfrom"] += asks - self._counted
+        self.machine.wasted_polls += asks - self._counted
+        self._counted = asks
 
     def end(self) -> None:
         """It has asked them."""
         self._asking = None
+        self._count(self.asks)
         self.position = (self.position + self.asks) % len(self.sockets)
 
     def on_closed(self, socket: Socket) -> None:
@@ -194,8 +215,7 @@ class Ring:
         thread = self._asking
         if thread is None:
             return
-        left_ns = min(thread.core.remaining_ns(thread), thread.segments[-1][1])
-        begun = self.asks - left_ns // self._ask_ns
+        begun = self._begun()
         count = len(self.sockets)
         asks = (self._index[socket] - self.position) % count
         if asks < begun:  # passed already in this round, or in many rounds
@@ -281,9 +301,8 @@ class ReadinessCalls(Calls):
             looked_at, epoll.ready = ready[:max_events], ready[max_events:]
         else:
             looked_at, epoll.ready = ready, []
-        self.thread.charge(
-            SYSCALL, len(looked_at) * self.costs.epoll_wait_per_event_ns, "epoll_wait"
-        )
+        ns = len(looked_at) * self.costs.epoll_wait_per_event_ns
+        self.thread.charge(SYSCALL, ns, "epoll_wait")
         events = []
         for item in looked_at:
             if item.socket.received:
@@ -369,8 +388,6 @@ class ReadinessCalls(Calls):
             thread.charge(SPIN, asks * ask_ns, "EAGAIN")
             yield RUN
             ring.end()
-            self.syscalls["recvfrom"] += ring.asks
-            self.machine.wasted_polls += ring.asks
         socket = ring.sockets[ring.position]
         if not socket.received:
             return None

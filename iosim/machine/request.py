@@ -42,6 +42,7 @@ class Request:
         "client",
         "connection",
         "cpu_ns",
+        "delays_ns",
         "device",
         "device_ns",
         "intended_ns",
@@ -61,6 +62,8 @@ class Request:
 
     client: Any
     """Who has sent it."""
+    delays_ns: tuple[int, int]
+    """Its way to the server, and its answer's way back."""
     connection: Any
     """The server's socket on which it came."""
     device: Any

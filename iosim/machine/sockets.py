@@ -213,11 +213,12 @@ class SocketCalls(Calls):
             segments.append((SOFTIRQ, softirq_ns, "receive softirq"))
             cpu_ns[SOFTIRQ] += softirq_ns
             ns += softirq_ns
-        thread.debt_ns = ns = thread.debt_ns + ns
-        if not ns:
+        thread.debt_ns += ns
+        if thread.debt_ns:
+            if not self.undisturbed():
+                yield RUN
+        else:
             thread.core.count_step(thread, env._now)
-        elif not self.undisturbed():
-            yield RUN
         at_ns = env._now + thread.debt_ns
         message.pause(at_ns)
         peer.receive(socket, message, at_ns)

@@ -6,5 +6,6 @@
     timeline.py   a run, watched -> one moment of it    story.py     that moment -> text
     catalogue.py  kinds and their options -> text
 
-Nothing here simulates or computes a metric, and nothing prints: text is returned.
+Nothing here computes a metric, and nothing prints: text is returned. Only timeline.py runs a
+simulation, to watch it.
 """

@@ -1,9 +1,12 @@
 """Workloads, one file each: who asks for what, when.
 
-A workload's file holds its frozen `Options` and a function
-`start(options, context) -> Traffic`, which sets up what will drive the server.
-`TRAFFIC` says what it makes: `requests` to a server, or `items` through a pipeline; an
-I/O model serves one of them. The file's name is its name in scenarios.
+A workload's file holds its frozen `Options` and says in `TRAFFIC` what it makes:
+
+- `requests` to a server. The options extend `iosim.workload.Requests`, and a class
+  `Source(options, clients, streams)` with a method `start()` offers them.
+- `items` through a pipeline (`iosim.pipeline`).
+
+An I/O model serves one of the two. The file's name is its name in scenarios.
 
 Validated by: tests/conformance
 """

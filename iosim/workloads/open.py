@@ -70,7 +70,7 @@ class Source:
         self._alarm = Alarm(clients.machine.env, self._arrive)
         self._times: Iterator[int] = iter(())
         self._intended_ns = 0
-        self._delay_ns = 0
+        self._delays_ns = (0, 0)
 
     def start(self) -> None:
         """The server is ready: the clock of the load starts now."""
@@ -81,17 +81,16 @@ class Source:
     def _set_next(self) -> None:
         network = self._clients.network
         self._intended_ns = intended_ns = next(self._times)
-        delay_ns = network.fixed_delay_ns
-        self._delay_ns = delay_ns = network.request_delay_ns() if delay_ns is None else delay_ns
+        self._delays_ns = delays_ns = network.fixed_delays_ns or network.delays_ns()
         # Set for its arrival, not for its sending: one event a request.
         free_ns = network.free_ns
-        self._alarm.set((intended_ns if intended_ns > free_ns else free_ns) + delay_ns)
+        self._alarm.set((intended_ns if intended_ns > free_ns else free_ns) + delays_ns[0])
 
     def _arrive(self) -> None:
-        clients = self._clients
-        arrival_ns = clients.network.free_ns + self._delay_ns
+        clients, delays_ns = self._clients, self._delays_ns
+        arrival_ns = clients.network.free_ns + delays_ns[0]
         if arrival_ns > clients.machine.env._now:
             self._alarm.set(arrival_ns)  # the clients' core has been busy meanwhile
             return
-        clients.offer(self._intended_ns, clients.clients[next(self._choice)])
+        clients.offer(self._intended_ns, clients.clients[next(self._choice)], delays_ns)
         self._set_next()

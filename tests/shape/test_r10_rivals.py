@@ -8,8 +8,7 @@ switch 7 times first in, first out, 39 times in slices of 10 ms: 40 slices in a 
 
 from typing import Any
 
-from simpy.core import Environment
-
+from iosim.machine.clock import Clock
 from iosim.machine.kernel import Kernel
 from iosim.machine.machine import Machine
 from iosim.machine.thread import Program
@@ -60,7 +59,7 @@ def _plain(record: Record) -> dict[str, Any]:
 
 def eight_threads(run_queue: Any, costs: Any = FREE) -> Machine:
     machine = Machine(
-        Environment(),
+        Clock(),
         1,
         run_queue,
         costs,

@@ -40,7 +40,9 @@ def slope(costs: dict[int, float], fewer: int, more: int) -> float:
 
 
 PUBLISHED_SLOPES = [
-    slope(PUBLISHED[call], fewer, 10 * fewer) for call in ("poll", "select") for fewer in (100, 1_000)
+    slope(PUBLISHED[call], fewer, 10 * fewer)
+    for call in ("poll", "select")
+    for fewer in (100, 1_000)
 ]
 
 
@@ -52,9 +54,7 @@ def costs_of(call: str) -> dict[int, float]:
     }
 
 
-@pytest.mark.parametrize(
-    ("call", "fewer"), [("poll", 100), ("poll", 1_000), ("select", 100)]
-)
+@pytest.mark.parametrize(("call", "fewer"), [("poll", 100), ("poll", 1_000), ("select", 100)])
 def test_select_and_poll_grow_with_the_descriptors(call: str, fewer: int) -> None:
     grown = slope(costs_of(call), fewer, 10 * fewer)
     assert min(PUBLISHED_SLOPES) <= grown <= max(PUBLISHED_SLOPES)
@@ -85,7 +85,7 @@ def test_epoll_wins_by_more_the_more_is_watched() -> None:
     ratios = [simulated("poll", n) / simulated("epoll_wait", n) for n in (10, 100, 1_000, 10_000)]
     assert ratios == sorted(ratios)
     assert ratios[0] > 1
-    assert 1_000 < ratios[-1]
+    assert ratios[-1] > 1_000
 
 
 @pytest.mark.parametrize("descriptors", [1_022, 5_000])

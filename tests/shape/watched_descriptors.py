@@ -8,8 +8,7 @@ from collections.abc import Callable, Generator
 from random import Random
 from typing import Any
 
-from simpy.core import Environment
-
+from iosim.machine.clock import Clock
 from iosim.machine.kernel import Kernel
 from iosim.machine.machine import Machine
 from iosim.machine.readiness import DescriptorSet
@@ -29,7 +28,7 @@ def call_ns(call: str, descriptors: int, calls: int = 200) -> float:
     Raises DescriptorLimit where the call cannot watch them.
     """
     machine = Machine(
-        Environment(),
+        Clock(),
         1,
         lambda: fifo.Queue(fifo.Options()),
         REFERENCE,
@@ -43,9 +42,7 @@ def call_ns(call: str, descriptors: int, calls: int = 200) -> float:
     return sum(spent_ns) / calls
 
 
-def _calls(
-    kernel: Kernel, call: str, descriptors: int, calls: int, spent_ns: list[int]
-) -> Program:
+def _calls(kernel: Kernel, call: str, descriptors: int, calls: int, spent_ns: list[int]) -> Program:
     sockets = [Socket(f"socket {number}", None) for number in range(descriptors)]
     for socket in sockets:
         kernel.machine.open_descriptor(socket)

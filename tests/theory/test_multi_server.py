@@ -119,7 +119,7 @@ def test_a_pool_of_workers_is_a_multi_server_queue() -> None:
 
     To the nanosecond what a service of three places does: the same arrivals and demands.
     """
-    services = {
+    services: dict[str, tuple[Any, dict[str, Any]]] = {
         "places": ("epoll", {"concurrency": SERVERS}),
         "workers": (
             {"thread_pool_callbacks": {"threads": SERVERS}},
@@ -164,12 +164,12 @@ def test_without_a_limit_nobody_waits(service: Any, second_moment: float) -> Non
     Each of N connections is an M/G/1 with arrival rate lambda/N (a Poisson stream split
     at random), and what waits there waits at the client: that is added, exactly.
     """
-    records = replicate(without_limit("call", service, 8_000), 8)
-    assert_agrees([mean_part_ns("device")(r) for r in records], SERVICE_NS, 0.07)
+    records = replicate(without_limit("call", service, 5_000), 8)
+    assert_agrees([mean_part_ns("device")(r) for r in records], SERVICE_NS, 0.08)
     wait_ns = mg1_wait(INFINITE.rate_per_ns / 1_000, SERVICE_NS, second_moment * SERVICE_NS**2)
-    assert_agrees(map(mean_response_ns, records), SERVICE_NS + wait_ns, 0.07)
+    assert_agrees(map(mean_response_ns, records), SERVICE_NS + wait_ns, 0.08)
     busy = [r.devices["far"].busy_ns / r.window_ns for r in records]
-    assert_agrees(busy, 0.5 * 20, 0.07)
+    assert_agrees(busy, 0.5 * 20, 0.1)
 
 
 @pytest.mark.parametrize("step", ["call", "sleep"])
@@ -187,9 +187,7 @@ def test_it_does_not_matter_who_waits_for_it(model: str, step: str) -> None:
 def test_a_loop_on_many_cores_is_still_one_server() -> None:
     """What several cores are to M/M/c, they are not to one thread: a test of this file."""
     load = Load(SERVICE_NS, 0.75)
-    scenario = load.scenario(
-        [{"cpu": {"exponential": "100us"}}], 6_000, machine={"cores": SERVERS}
-    )
+    scenario = load.scenario([{"cpu": {"exponential": "100us"}}], 6_000, machine={"cores": SERVERS})
     records = replicate(scenario, 8)
     assert_agrees(map(mean_response_ns, records), SERVICE_NS / 0.25, 0.25)
     assert_agrees(map(utilization, records), 0.75 / SERVERS, 0.06)

@@ -184,8 +184,7 @@ def test_users_are_independent() -> None:
     records = replicate(scenario, 30)
     per_ns = users * (think_ns**2 + service_ns**2) / cycle_ns**3
     squares = [
-        (r.answered - users * r.window_ns / cycle_ns) ** 2 / (per_ns * r.window_ns)
-        for r in records
+        (r.answered - users * r.window_ns / cycle_ns) ** 2 / (per_ns * r.window_ns) for r in records
     ]
     low, high = stats.chi2.interval(CONFIDENCE, len(records))
     assert low < sum(squares) < high
@@ -196,10 +195,10 @@ def test_an_open_network() -> None:
     load = Load(2 * SERVICE_NS, 0.6)
     scenario = load.scenario(
         [{"cpu": EXPONENTIAL}, {"call": "disk"}, {"cpu": EXPONENTIAL}],
-        8_000,
+        6_000,
         devices={"disk": {"remote": {"latency": {"exponential": "400us"}, "concurrency": 2}}},
     )
     records = replicate(scenario, 10)
     at_disk = 400_000 + mmc_wait(2, load.rate_per_ns, 400_000)
-    assert_agrees(map(mean_part_ns("device"), records), at_disk, 0.07)
-    assert_agrees(map(mean_response_ns, records), 2 * SERVICE_NS / 0.4 + at_disk, 0.06)
+    assert_agrees(map(mean_part_ns("device"), records), at_disk, 0.08)
+    assert_agrees(map(mean_response_ns, records), 2 * SERVICE_NS / 0.4 + at_disk, 0.08)

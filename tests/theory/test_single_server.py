@@ -121,9 +121,14 @@ def test_any_service_time_is_pollaczek_khinchine(
     assert_agrees(map(mean_response_ns, records), mean_ns + wait_ns, within)
 
 
-@pytest.mark.parametrize(
-    "model", sorted(set(kinds("io_models")) - {"coroutines", "threads"})
-)
+SERVING_REQUESTS = [
+    name
+    for name, module in kinds("io_models").items()
+    if getattr(module, "SERVES", "requests") == "requests"
+]
+
+
+@pytest.mark.parametrize("model", SERVING_REQUESTS)
 def test_every_io_model_is_mm1_when_nothing_costs(model: str) -> None:
     """Exponential demands forget: whoever is served next, the mean response is M/M/1's."""
     load = Load(SERVICE_NS, 0.6)
@@ -298,14 +303,14 @@ def test_each_connection_is_a_queue_at_the_client() -> None:
     load = Load(SERVICE_NS, 0.6, servers=20)
     scenario = load.scenario(
         [{"call": "far"}],
-        25_000,
+        18_000,
         connections=20,
         devices={"far": {"remote": {"latency": {"exponential": "100us"}}}},
     )
     records = replicate(scenario, 6)
-    assert_agrees(map(mean_response_ns, records), SERVICE_NS / 0.4, 0.12)
+    assert_agrees(map(mean_response_ns, records), SERVICE_NS / 0.4, 0.15)
     edge_ns, beyond = tail(records, 750_000)
-    assert_agrees(beyond, exp(-edge_ns * 0.4 / SERVICE_NS), 0.35)
+    assert_agrees(beyond, exp(-edge_ns * 0.4 / SERVICE_NS), 0.4)
 
 
 @pytest.mark.parametrize("load_factor", [0.8, 1.0, 1.5])
@@ -334,9 +339,7 @@ def test_timeouts_are_the_responses_tail() -> None:
     """Work is not abandoned: P(timed out) = P(response > t) = e^(-(mu - lambda) t)."""
     load = Load(SERVICE_NS, 0.7)
     timeout_ns = 700_000
-    scenario = load.scenario(
-        EXPONENTIAL, 8_000, connections=2 * MANY, timeout=f"{timeout_ns}ns"
-    )
+    scenario = load.scenario(EXPONENTIAL, 8_000, connections=2 * MANY, timeout=f"{timeout_ns}ns")
     records = replicate(scenario, 8)
     exact = exp(-0.3 * timeout_ns / SERVICE_NS)
     ended = [r.timed_out / (r.timed_out + r.completed) for r in records]

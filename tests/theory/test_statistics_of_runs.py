@@ -27,9 +27,9 @@ def test_nineteen_of_twenty_intervals_hold_the_exact_mean() -> None:
     """
     from scipy import stats
 
-    experiments, replications = 150, 5
+    experiments, replications = 120, 5
     load = Load(SERVICE_NS, 0.3)
-    scenario = load.scenario([{"cpu": "100us"}], 150, connections=10)
+    scenario = load.scenario([{"cpu": "100us"}], 120, connections=10)
     exact = SERVICE_NS + mg1_wait(load.rate_per_ns, SERVICE_NS, SERVICE_NS**2)
     means = [mean_response_ns(r) for r in replicate(scenario, experiments * replications)]
     hits = 0
@@ -82,10 +82,10 @@ def test_an_automatic_warm_up_does_not_bias_the_mean() -> None:
     """M/M/1 at rho 0.9 from empty: its start biases the mean low, by a few percent.
 
     A truncation must not make that worse. MSER in each replication by itself does, by
-    7%: it cuts off the rare busy spells that happen to lie in the first half.
+    10%: it cuts off the rare busy spells that happen to lie in the first half.
     """
     load = Load(SERVICE_NS, 0.9)
-    scenario = load.scenario(EXPONENTIAL, 3_000, connections=1, warm_up=False)
+    scenario = load.scenario(EXPONENTIAL, 2_000, connections=1, warm_up=False)
     automatic, whole = [], []
     for first in range(0, 110, 10):
         runs = [
@@ -94,7 +94,7 @@ def test_an_automatic_warm_up_does_not_bias_the_mean() -> None:
         ]
         automatic += [mean_response_ns(record) for record in cut_warm_up(runs, "auto")]
         whole += [mean_response_ns(record) for record in cut_warm_up(runs, "none")]
-    assert_agrees(automatic, SERVICE_NS / 0.1, 0.2)
+    assert_agrees(automatic, SERVICE_NS / 0.1, 0.25)
     worse = paired_difference(automatic, whole, CONFIDENCE)
     assert worse.high is not None and worse.high > 0
 

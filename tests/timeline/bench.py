@@ -16,8 +16,8 @@ from iosim.machine.costs import Costs
 from iosim.machine.interpreter import CPythonKernel, InterpreterLock
 from iosim.machine.kernel import Kernel
 from iosim.machine.machine import Machine
-from iosim.machine.sockets import Socket
 from iosim.machine.request import Request
+from iosim.machine.sockets import Socket
 from iosim.machine.thread import CAUSES, ENTRY, SYSCALL, Segment, Thread, WaitQueue
 from iosim.schedulers import eevdf, fifo, round_robin
 
@@ -35,7 +35,9 @@ TABLES = (
 def round_costs(**given: Any) -> Costs:
     """Costs of zero but for those given; a table given as a number is flat."""
     values: dict[str, Any] = {
-        field.name: ((0, 0),) if field.name in TABLES else 0 for field in fields(Costs) if field.init
+        field.name: ((0, 0),) if field.name in TABLES else 0
+        for field in fields(Costs)
+        if field.init
     }
     values |= {"cache_bytes": 1, "cpython_switch_interval_ns": 5_000_000}
     for name, value in given.items():

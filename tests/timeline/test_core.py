@@ -357,15 +357,15 @@ def test_who_is_woken_by_an_interrupt_runs_when_it_ends_on_a_core_that_is_awake(
     assert bench.cpu() == {"user": 50, "switch": 5, "softirq": 10, "idle": 1_935}
 
 
-def test_a_slice_is_not_shortened_for_another_thread_by_what_interrupts_took() -> None:
+@pytest.mark.parametrize("parts", [[200], [70, 130], [20, 20, 20, 20, 20, 100]])
+def test_what_interrupts_took_is_not_taken_from_a_slice(parts: list[int]) -> None:
     bench = Bench(queue=rr("100ns"))
-    bench.spawn("a", bench.computes(200, name="a"))
+    bench.spawn("a", owing(bench, *((USER, ns) for ns in parts)))
     bench.spawn("b", bench.computes(30, name="b"))
     interrupt(bench, 50, 10, "irq")
     bench.run(1_000)
-    # The clock of a slice runs on in an interrupt, as Linux's tick does: b 100-130, then a
-    # (which has computed 90 in its slice) the remaining 110, alone, until 240.
-    assert bench.log == [(60, "irq"), (130, "b"), (240, "a")]
+    # a has computed its 100 at 110; b 110-140; a the other 100 until 240.
+    assert bench.log == [(60, "irq"), (140, "b"), (240, "end")]
 
 
 # ----------------------------------------------------------------------------- accounts

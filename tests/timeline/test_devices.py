@@ -130,7 +130,11 @@ def test_a_service_with_room_for_all_answers_each_after_its_own_time() -> None:
     device, sockets = service(bench, concurrency=10)
     for socket, ns in zip(sockets, (500, 300, 100), strict=False):
         query(bench, device, socket, at_ns=1_000, ns=ns)
-    assert bench.run(10_000) == [(1_100, "2 received"), (1_300, "1 received"), (1_500, "0 received")]
+    assert bench.run(10_000) == [
+        (1_100, "2 received"),
+        (1_300, "1 received"),
+        (1_500, "0 received"),
+    ]
     usage = device.usage()
     assert (usage.calls, usage.busy_ns, usage.queued_ns) == (3, 900, 0)
 

@@ -136,7 +136,11 @@ def test_a_computation_is_interrupted_whatever_the_program_does_next() -> None:
     bench.spawn("program", program)
     # later asks at 500 and is handed the lock at 1,500, though a call follows at 2,500.
     assert bench.run(10_000) == [(1_600, "later"), (2_601, "program")]
-    assert computing(bench) == [("program", 0, 1_500), ("later", 1_500, 1_600), ("program", 1_600, 2_600)]
+    assert computing(bench) == [
+        ("program", 0, 1_500),
+        ("later", 1_500, 1_600),
+        ("program", 1_600, 2_600),
+    ]
 
 
 def test_a_thread_that_starts_waits_for_what_the_only_other_one_still_computes() -> None:

@@ -107,7 +107,7 @@ def test_the_handler_in_the_pool_costs_two_hand_overs() -> None:
     # its start: it preempts the loop and blocks on the mutex once more.
     assert syscalls["futex"] == 3 + 2 * 4 / REQUESTS
     assert record.voluntary_switches / REQUESTS == 3 + 4 / REQUESTS
-    assert record.involuntary_switches == 2 * 4
+    assert 4 <= record.involuntary_switches <= 2 * 4
 
 
 def test_asking_again_and_again_never_sleeps() -> None:

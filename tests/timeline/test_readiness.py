@@ -46,7 +46,10 @@ def watching(
 
 def test_epoll_costs_what_is_ready_not_what_is_watched() -> None:
     bench = Bench(
-        syscall_ns=1, epoll_create1_ns=10, epoll_ctl_add_ns=20, epoll_wait_ns=5,
+        syscall_ns=1,
+        epoll_create1_ns=10,
+        epoll_ctl_add_ns=20,
+        epoll_wait_ns=5,
         epoll_wait_per_event_ns=100,
     )
     sockets = [bench.socket(f"{n}") for n in range(50)]
@@ -260,11 +263,11 @@ def asking(bench: Bench, ring: Ring, rounds: int | None = None) -> Any:
         while True:
             socket = yield from kernel.ask_each(ring, rounds)
             if socket is None:
-                yield from kernel.compute(10)
+                yield from kernel.compute(100)
                 continue
             yield from kernel.recvfrom(socket)
             bench.log.append((kernel.now_ns, socket.name))
-            yield from kernel.compute(30)
+            yield from kernel.compute(300)
 
     return program
 
@@ -291,9 +294,9 @@ def asking_one_by_one(bench: Bench, ring: Ring, rounds: int | None = None) -> An
                 position = (position + 1) % len(sockets)
                 yield from kernel.recvfrom(socket)
                 bench.log.append((kernel.now_ns, socket.name))
-                yield from kernel.compute(30)
+                yield from kernel.compute(300)
                 continue
-            yield from kernel.compute(10)
+            yield from kernel.compute(100)
 
     return program
 
@@ -306,13 +309,13 @@ def polled(
     interrupts: list[tuple[int, int]],
     other_ns: int,
 ) -> Any:
-    bench = Bench(queue=rr("505ns"), syscall_ns=4, recvfrom_ns=16, recvfrom_eagain_ns=6)
+    bench = Bench(queue=rr("5030ns"), syscall_ns=40, recvfrom_ns=160, recvfrom_eagain_ns=60)
     ring = Ring(bench.machine)
     for number in range(count):
         ring.add(bench.socket(f"{number}", nonblocking=True))
     thread = bench.spawn("poller", program(bench, ring, rounds))
     if other_ns:
-        bench.at(1_003, lambda: bench.spawn("other", bench.computes(other_ns, name="other")))
+        bench.at(10_003, lambda: bench.spawn("other", bench.computes(other_ns, name="other")))
 
     def arrive(number: int) -> None:
         bench.machine.arrive(ring.sockets[number % count], Letter())
@@ -322,20 +325,21 @@ def polled(
         bench.at(at_ns, lambda number=number: arrive(number))
     for at_ns, number in interrupts:
         # A message that comes by interrupt: several may be queued on the core.
-        bench.at(at_ns, lambda number=number: only.interrupt(50, lambda: arrive(number)))
-    bench.run(3_001)
+        bench.at(at_ns, lambda number=number: only.interrupt(300, lambda: arrive(number)))
+    bench.run(40_001)
     # Asks are counted when they are through: let the last ones come to an end alike.
     for socket in ring.sockets:
         bench.machine.arrive(socket, Letter())
-    bench.run(6_001)
+    bench.run(60_001)
     received = bench.calls().get("recvfrom", 0) - bench.machine.wasted_polls
     return bench.log, received, thread.involuntary, bench.cpu()
 
 
-# The machine's own instants are multiples of 5: asks take 10, work 10, 20 and 30, interrupts
-# 50, slices 505. So nothing else falls on them, and the order of equals does not matter.
-ARRIVAL = st.tuples(st.integers(0, 200).map(lambda n: 10 * n + 1), st.integers(0, 6))
-INTERRUPT = st.tuples(st.integers(0, 200).map(lambda n: 10 * n + 3), st.integers(0, 6))
+# The machine's own instants are multiples of 100, or 30, 60, 90 beyond where slices of 5,030 cut:
+# asks take 100, work 100 and more, interrupts 300. Nothing else falls on them, so that the order
+# of equals does not matter.
+ARRIVAL = st.tuples(st.integers(0, 300).map(lambda n: 100 * n + 37), st.integers(0, 6))
+INTERRUPT = st.tuples(st.integers(0, 300).map(lambda n: 100 * n + 47), st.integers(0, 6))
 
 
 @settings(max_examples=120)
@@ -344,7 +348,7 @@ INTERRUPT = st.tuples(st.integers(0, 200).map(lambda n: 10 * n + 3), st.integers
     rounds=st.sampled_from([None, 1, 3]),
     arrivals=st.lists(ARRIVAL, max_size=12),
     interrupts=st.lists(INTERRUPT, max_size=5),
-    other_ns=st.sampled_from([0, 700]),
+    other_ns=st.sampled_from([0, 7_000]),
 )
 def test_leaping_over_asks_in_vain_is_asking_them(
     count: int,
@@ -391,7 +395,7 @@ def test_spinning_leaves_nothing_behind() -> None:
     bench.spawn("a", asking(bench, ring))
     count = 200
     for number in range(count):
-        bench.at(100 * number, lambda: bench.machine.arrive(ring.sockets[0], Letter()))
-    bench.run(100 * count)
+        bench.at(1_000 * number, lambda: bench.machine.arrive(ring.sockets[0], Letter()))
+    bench.run(1_000 * count)
     assert len(bench.log) == count
     assert len(bench.env._queue) < 5

@@ -1,0 +1,187 @@
+"""Recording: slices, windows, warm-up, samples."""
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from simpy.core import Environment
+
+from iosim.machine.kernel import Kernel
+from iosim.machine.machine import Machine
+from iosim.machine.request import PARTS, Request
+from iosim.profile import load as load_profile
+from iosim.record import Record
+from iosim.recording import SAMPLE_MOST, SLICES, Observation, Recording, cut_warm_up
+from iosim.scenario import from_data
+from iosim.schedulers import fifo
+from iosim.simulation import observe, run_once
+
+
+def still_machine() -> Machine:
+    """A machine on which nothing happens."""
+    costs = load_profile("free").costs
+    return Machine(
+        Environment(initial_time=0),
+        1,
+        lambda: fifo.Queue(fifo.Options()),
+        costs,
+        lambda thread, machine, native: Kernel(thread, machine),
+    )
+
+
+class Run:
+    """A recording fed by hand."""
+
+    def __init__(self) -> None:
+        self.machine = still_machine()
+        self.recording = Recording(self.machine, {})
+        self.answered = 0
+
+    def answer(self, at_ns: int, response_ns: int, **parts: int) -> None:
+        request = Request(self.answered, at_ns - response_ns, (), 0, 0)
+        request.answered_ns = at_ns
+        for name, ns in (parts or {"cpu": response_ns}).items():
+            setattr(request, f"{name}_ns", ns)
+        self.answered += 1
+        self.recording.completed(request)
+
+    def slice(self, at_ns: int) -> None:
+        self.machine.env._now = at_ns
+        self.recording.boundary()
+
+    def finish(self, at_ns: int) -> Observation:
+        self.machine.env._now = at_ns
+        fates = {"offered": 0, "completed": 0, "refused": 0, "timed_out": 0, "in_flight": 0}
+        return self.recording.finish(fates, (), "", 0)
+
+
+def filled(per_slice: int = 4, slices: int = SLICES) -> Observation:
+    """`slices` slices of 1,000 ns; in slice n `per_slice` responses of n + 1 ns."""
+    run = Run()
+    for number in range(slices):
+        run.slice(1_000 * number)
+        run.machine.syscalls["sendto"] += 1  # counted in this slice
+        for _ in range(per_slice):
+            run.answer(1_000 * number + 500, number + 1)
+    return run.finish(1_000 * slices)
+
+
+def test_without_a_warm_up_the_window_is_the_whole_run() -> None:
+    record = cut_warm_up([filled()], "none")[0]
+    assert (record.window_ns, record.warm_up_ns, record.duration_ns) == (50_000, 0, 50_000)
+    assert record.answered == record.responses.count == 200
+    assert record.responses.total_ns == 4 * sum(range(1, 51)) == record.parts_ns["cpu"]
+    assert record.warm_up_warning is None
+
+
+@pytest.mark.parametrize(
+    ("warm_up_ns", "first"), [(0, 0), (1, 1), (1_000, 1), (1_001, 2), (10_000, 10), (10**9, 49)]
+)
+def test_a_warm_up_in_ns_ends_at_the_next_slice(warm_up_ns: int, first: int) -> None:
+    record = cut_warm_up([filled()], warm_up_ns)[0]
+    assert record.warm_up_ns == 1_000 * first
+    assert record.window_ns == 50_000 - 1_000 * first
+    assert record.answered == record.responses.count == 4 * (50 - first)
+    assert record.responses.total_ns == 4 * sum(range(first + 1, 51)) == record.parts_ns["cpu"]
+    assert record.syscalls == {"sendto": 50 - first}
+
+
+def test_what_was_answered_before_the_first_slice_is_not_counted() -> None:
+    run = Run()
+    run.answer(10, 5)
+    run.slice(100)
+    run.answer(110, 7)
+    record = cut_warm_up([run.finish(200)], "none")[0]
+    assert (record.answered, record.responses.total_ns) == (1, 7)
+
+
+def observed(seed: int, warm: int) -> Observation:
+    """2,000 responses in 50 slices, the first `warm` slices far too slow."""
+    import random
+
+    rng = random.Random(seed)
+    run = Run()
+    for number in range(SLICES):
+        run.slice(1_000 * number)
+        for _ in range(40):
+            run.answer(1_000 * number, rng.randrange(900, 1_100) + (5_000 if number < warm else 0))
+    return run.finish(1_000 * SLICES)
+
+
+def test_the_warm_up_found_is_what_is_too_slow_at_first_and_is_the_same_in_all_runs() -> None:
+    records = cut_warm_up([observed(seed, warm=5) for seed in range(4)], "auto")
+    assert {record.warm_up_ns for record in records} <= {5_000, 6_000}
+    assert len({record.warm_up_ns for record in records}) == 1
+    for record in records:
+        mean_ns = record.responses.total_ns / record.responses.count
+        assert 980 < mean_ns < 1_020
+
+
+def test_a_run_that_never_gets_warm_is_said_not_to() -> None:
+    run = Run()
+    for number in range(SLICES):
+        run.slice(1_000 * number)
+        for _ in range(40):
+            run.answer(1_000 * number, 20_000 - 300 * number)
+    record = cut_warm_up([run.finish(50_000)], "auto")[0]
+    assert record.warm_up_ns == 25_000  # never more than half
+    assert record.warm_up_warning
+
+
+@pytest.mark.parametrize("count", [10, SAMPLE_MOST, SAMPLE_MOST + 1, 3 * SAMPLE_MOST, 20_001])
+def test_the_sample_is_evenly_spread(count: int) -> None:
+    run = Run()
+    run.slice(0)
+    for number in range(count):
+        run.answer(number + 10, 1)
+        if number % 700 == 699:
+            run.slice(number + 10)
+    numbers = [record.number for record in run.finish(10**6).sample]
+    assert numbers[0] == 0
+    steps = {b - a for a, b in pairwise(numbers)}
+    assert len(steps) == 1
+    step = steps.pop()
+    assert numbers[-1] + step >= count
+    assert min(count, SAMPLE_MOST // 2) <= len(numbers) <= SAMPLE_MOST
+
+
+# --------------------------------------------------------------------- of a simulated run
+
+
+def simulated(**run: Any) -> tuple[Observation, Record]:
+    scenario = from_data(
+        {
+            "workload": {"open": {"rate": "20k/s", "connections": {"total": 20}}},
+            "models": ["epoll"],
+            "server": {"handler": [{"cpu": {"exponential": "20us"}}, {"call": "db"}]},
+            "devices": {"db": {"remote": {"latency": {"exponential": "300us"}}}},
+            "run": {"duration": "50ms", **run},
+        }
+    )
+    costs = load_profile("reference").costs
+    return (
+        observe(scenario, scenario.models[0], costs, 0),
+        run_once(scenario, scenario.models[0], costs, 0),
+    )
+
+
+@pytest.mark.parametrize("warm_up", ["none", "auto", "1ms", "13ms", "49ms"])
+def test_each_figure_of_the_window_belongs_to_it(warm_up: str) -> None:
+    observation, record = simulated(warm_up=warm_up)
+    snapshots = observation.snapshots
+    assert len(snapshots) == SLICES + 1
+    assert [b.at_ns - a.at_ns for a, b in pairwise(snapshots)] == [1_000_000] * SLICES
+    first = record.warm_up_ns // 1_000_000
+    assert record.window_ns == (SLICES - first) * 1_000_000 > 0
+    assert record.answered == sum(h.count for h in observation.histograms[first:])
+    assert record.answered == record.responses.count
+    assert sum(record.parts_ns.values()) == record.responses.total_ns
+    assert set(record.parts_ns) == set(PARTS)
+    for core in record.cores_ns:
+        assert sum(core.values()) == record.window_ns
+    for request in record.requests:
+        assert sum(getattr(request, f"{part}_ns") for part in PARTS) == request.response_ns
+        assert request.intended_ns >= snapshots[first].at_ns
+    # The fates are of the whole run.
+    assert record.offered == observation.fates["offered"]
+    assert record.offered >= record.answered

@@ -90,9 +90,11 @@ def _position(items: list[Any], part: str, so_far: str, path: str) -> int:
     if part.isascii() and part.isdigit() and int(part) < len(items):
         return int(part)
     names = [_names(item) for item in items]
-    for position, own in enumerate(names):
-        if part in own:
-            return position
+    # What results call an entry goes first: its label, or its kind where it has none.
+    for most in (1, 2):
+        for position, own in enumerate(names):
+            if part in own[:most]:
+                return position
     known = [name for own in names for name in own]
     hint = did_you_mean(part, known)
     among = ", ".join(known) or (f"0 to {len(items) - 1}" if items else "it has none")

@@ -255,7 +255,7 @@ def from_data(data: dict[str, Any], force: bool = False) -> Scenario:
 
     from iosim.yaml_source import load as load_text
 
-    return from_source(load_text(json.dumps(data), "<data>"), force)
+    return from_source(load_text(json.dumps(data, ensure_ascii=False), "<data>"), force)
 
 
 def from_source(source: Source, force: bool = False) -> Scenario:
@@ -264,12 +264,11 @@ def from_source(source: Source, force: bool = False) -> Scenario:
         scenario = Scenario.model_validate(source.data)
     except ValidationError as error:
         problems = [*problems_from(error, source), *_unknown_devices(source)]
+        problems += _in_what_is_left(error, source, force)
         raise ScenarioError(problems) from None
-    problems = [*_unknown_devices(source), *_cross_checks(scenario, source)]
-    if not force:
-        problems += _limits(scenario, source)
+    problems = [*_unknown_devices(source), *_cross_checks(scenario, source, force)]
     if problems:
-        raise ScenarioError(tuple(problems))
+        raise ScenarioError(problems)
     if not scenario.name:
         return scenario.model_copy(update={"name": Path(source.file).stem})
     return scenario
@@ -305,9 +304,27 @@ def _unknown_devices(source: Source) -> list[Problem]:
     return problems
 
 
-def _cross_checks(scenario: Scenario, source: Source) -> list[Problem]:
-    """What no single key can tell: names that must match, parts that must fit."""
-    problems = []
+def _in_what_is_left(error: ValidationError, source: Source, force: bool) -> list[Problem]:
+    """What would be told next, were the wrong values left out; nothing if that is not enough."""
+    import copy
+
+    data = copy.deepcopy(source.data)
+    for detail in error.errors(include_url=False):
+        at: Any = data
+        for part in detail["loc"][:-1]:
+            if isinstance(at, dict) and part in at:
+                at = at[part]
+        if isinstance(at, dict):
+            at.pop(detail["loc"][-1], None)
+    try:
+        return _cross_checks(Scenario.model_validate(data), source, force)
+    except ValidationError:
+        return []
+
+
+def _cross_checks(scenario: Scenario, source: Source, force: bool) -> list[Problem]:
+    """What no single key can tell: names that must match, parts that must fit, limits."""
+    problems = [] if force else _limits(scenario, source)
     traffic = kinds("workloads")[scenario.workload.kind].TRAFFIC
     labels: set[str] = set()
     for index, model in enumerate(scenario.models):

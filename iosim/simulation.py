@@ -100,6 +100,8 @@ class _Run:
             world.env.run(until=self._end | limit)
         if not self._end.triggered:
             raise Stalled(world.machine.model, world.env._now, _waits(world.machine))
+        for core in world.machine.cores:
+            core.sync()
         threads = tuple(
             _since(_thread_record(thread), self._baseline.get(thread.number))
             for thread in world.machine.threads
@@ -109,6 +111,8 @@ class _Run:
     def _on_ready(self) -> None:
         world, duration_ns = self._world, self._scenario.run.duration
         start_ns: int = world.env._now
+        for core in world.machine.cores:
+            core.sync()
         for thread in world.machine.threads:
             self._baseline[thread.number] = _thread_record(thread)
         self._boundaries = [

@@ -516,13 +516,17 @@ class Core:
             self._interrupt_exit_ns = (charged_ns, cold_ns)
             start_ns = now + latency_ns + cold_ns
             self.softirq_until_ns = start_ns
-        elif self._in_burst:
+        elif self._in_burst and self.current is not None:
             self._sync(now)
             self.burst_start_ns += ns
             self.burst_end_ns += ns
             self._synced_ns += ns
             if self._stop_ns != NEVER:
                 self._stop_ns += ns
+            if self._slice_end_ns != NEVER:
+                self._slice_end_ns = self.run_queue.slice_end_ns(
+                    self.current, max(start_ns + ns, self.burst_start_ns)
+                )
             self._set_alarm()
         self.cpu_ns[SOFTIRQ] += ns
         self.softirq_until_ns = end_ns = start_ns + ns
@@ -569,6 +573,11 @@ class Core:
             self.cpu_ns[cause] -= ns
             self.burst_end_ns -= ns
             self._set_alarm()
+
+    def sync(self) -> None:
+        """Bring `cpu_ns` of the current thread up to now."""
+        if self.current is not None:
+            self._sync(self._env._now)
 
     def account(self) -> list[int]:
         """CPU time since the start by cause, in ns; adds up to now, exactly."""

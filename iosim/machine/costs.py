@@ -100,6 +100,8 @@ class Costs:
     # --- synchronization, signals, timers
     lock_ns: int
     """An uncontended lock or unlock in user space."""
+    condition_wait_ns: int
+    """What waiting on a condition variable does in user space before it lets its mutex go."""
     futex_ns: int
     """futex(2) to wait or to wake, without the wake-up itself."""
     eventfd_read_ns: int
@@ -166,9 +168,13 @@ class Costs:
         object.__setattr__(self, "_leave_idle", steps)
         object.__setattr__(self, "recvfrom_whole_ns", self.syscall_ns + self.recvfrom_ns)
         object.__setattr__(self, "sendto_whole_ns", self.syscall_ns + self.sendto_ns)
+        # In the middle of each step, and last of all far beyond the cache.
         per_kib_ns = [
-            interpolate(self.cache_refill_per_kib_ns, step << REFILL_STEP_BITS)
-            for step in range(REFILL_STEPS)
+            interpolate(
+                self.cache_refill_per_kib_ns,
+                (step << REFILL_STEP_BITS) + (1 << (REFILL_STEP_BITS - 1)),
+            )
+            for step in (*range(REFILL_STEPS), 1 << 40)
         ]
         object.__setattr__(self, "_refill", tuple(per_kib_ns))
         size = self.connection_bytes

@@ -26,7 +26,7 @@ from iosim.machine.kernel import Kernel
 from iosim.machine.locks import Condition, Mutex
 from iosim.machine.readiness import DescriptorSet, Epoll
 from iosim.machine.sockets import EAGAIN, Socket
-from iosim.machine.thread import USER, Program, Thread
+from iosim.machine.thread import RUN, USER, Program, Thread
 
 if TYPE_CHECKING:
     from iosim.machine.machine import Machine
@@ -57,14 +57,20 @@ class InterpreterLock:
 
     def take(self, kernel: "CPythonKernel") -> Generator[Any, Any, None]:
         """Become the holder."""
-        kernel.thread.charge(USER, kernel.costs.cpython_lock_ns, "interpreter lock")
-        if self.threads > 1:
-            yield from self._take_shared(kernel)
-        else:
+        if (yield from self._alone(kernel)):
             self._hold(kernel)
+        else:
+            yield from self._take_shared(kernel)
         kernel.in_python = True
         if self.drop_requested:  # asked for since it was taken
             kernel.post_hand_over()
+
+    def _alone(self, kernel: "CPythonKernel") -> Generator[Any, Any, bool]:
+        """Come to the lock; whether at that moment there is no other thread to want it."""
+        kernel.thread.charge(USER, kernel.costs.cpython_lock_ns, "interpreter lock")
+        if kernel.thread.debt_ns and not kernel.undisturbed():
+            yield RUN
+        return self.threads == 1
 
     def _hold(self, kernel: "CPythonKernel") -> None:
         self.locked = True
@@ -97,9 +103,9 @@ class InterpreterLock:
 
     def drop(self, kernel: "CPythonKernel") -> Generator[Any, Any, None]:
         """Let another thread hold it."""
+        alone = yield from self._alone(kernel)
         kernel.in_python = False
-        kernel.thread.charge(USER, kernel.costs.cpython_lock_ns, "interpreter lock")
-        if self.threads <= 1:
+        if alone:
             self.locked = False
             self.holder = None
             return
@@ -157,10 +163,10 @@ class CPythonKernel(Kernel):
         return result
 
     def acts(self, program: Callable[[Kernel], Program]) -> list[Callable[[], Program]]:
+        self.interpreter.threads += 1
         return [self._enter, lambda: program(self), self._leave, self.exit]
 
     def _enter(self) -> Program:
-        self.interpreter.threads += 1
         yield from self.interpreter.take(self)
 
     def _leave(self) -> Program:

@@ -168,6 +168,7 @@ class LockCalls(Calls):
         thread = self.thread
         waiter = Waiter(thread)
         condition.waiters.append(waiter)
+        thread.charge(USER, self.costs.condition_wait_ns, "wait")
         yield from self.unlock(mutex)
         if thread.debt_ns and not self.undisturbed():
             yield RUN

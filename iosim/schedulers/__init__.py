@@ -16,9 +16,13 @@ class RunQueue(Protocol):
 
     waiting: int
     """Threads that are runnable and not running."""
-    rivals: int
-    """Threads besides the running one that count when its slice is over; asleep ones too,
-    where the scheduler keeps them for a while."""
+
+    @property
+    def rivals(self) -> int:
+        """Threads besides the running one that count when its slice is over.
+
+        Asleep ones too, where the scheduler keeps them for a while.
+        """
 
     def entity(self) -> Any:
         """The scheduler's data on a new thread, kept as `thread.entity`."""

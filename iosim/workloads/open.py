@@ -67,7 +67,10 @@ class Source:
         rng = streams.generator("connections")
         active = options.connections.active_count
         self._choice = block_iterator(lambda n: rng.integers(0, active, n))
-        self._alarm = Alarm(clients.machine.env, self._arrive)
+        # With a latency that varies requests may overtake each other on their way: then each
+        # is sent at its time, and the clients keep track of when it arrives.
+        in_order = clients.network.fixed_delays_ns is not None
+        self._alarm = Alarm(clients.machine.env, self._arrive if in_order else self._send)
         self._times: Iterator[int] = iter(())
         self._intended_ns = 0
         self._delays_ns = (0, 0)
@@ -76,15 +79,19 @@ class Source:
         """The server is ready: the clock of the load starts now."""
         now = self._clients.machine.env._now
         self._times = intended_times(self._options, self._streams, now)
+        self._delays_ns = self._clients.network.fixed_delays_ns or (0, 0)
         self._set_next()
 
     def _set_next(self) -> None:
-        network = self._clients.network
         self._intended_ns = intended_ns = next(self._times)
-        self._delays_ns = delays_ns = network.fixed_delays_ns or network.delays_ns()
         # Set for its arrival, not for its sending: one event a request.
-        free_ns = network.free_ns
-        self._alarm.set((intended_ns if intended_ns > free_ns else free_ns) + delays_ns[0])
+        free_ns = self._clients.network.free_ns
+        self._alarm.set((intended_ns if intended_ns > free_ns else free_ns) + self._delays_ns[0])
+
+    def _send(self) -> None:
+        clients = self._clients
+        clients.offer_later(self._intended_ns, clients.clients[next(self._choice)])
+        self._set_next()
 
     def _arrive(self) -> None:
         clients, delays_ns = self._clients, self._delays_ns

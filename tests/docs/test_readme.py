@@ -1,0 +1,320 @@
+"""The documentation does what it says: each block runs, each command works, each path exists.
+
+README.md and all of docs/ are read. Commands and blocks run in order in a folder of their own, with
+copies of the shipped scenarios, all durations cut to a few milliseconds.
+"""
+
+import importlib
+import inspect
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from iosim import plugins, simulation
+from iosim.cli import app
+from iosim.errors import PluginError
+from iosim.plugins import kinds
+from iosim.profile import load as load_profile
+from iosim.scenario import Scenario, load
+
+ROOT = Path(__file__).parents[2]
+PAGES = {
+    str(path.relative_to(ROOT)): path
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+}
+ENDS_WELL = {0, 3, 4}
+"""A few milliseconds leave objectives failed or undecided; they are no errors."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced or indented block of code."""
+
+    language: str
+    text: str
+    line: int
+
+
+@cache
+def blocks(page: str) -> list[Block]:
+    found: list[Block] = []
+    lines = PAGES[page].read_text(encoding="utf-8").splitlines()
+    number = 0
+    while number < len(lines):
+        line = lines[number]
+        if line.startswith("```"):
+            end = lines.index("```", number + 1)
+            found.append(
+                Block(line[3:].strip(), "\n".join(lines[number + 1 : end]) + "\n", number + 1)
+            )
+            number = end
+        elif line.startswith("    ") and not lines[number - 1].strip():
+            end = number
+            while end < len(lines) and (lines[end].startswith("    ") or not lines[end].strip()):
+                end += 1
+            text = "\n".join(each[4:] for each in lines[number:end]).strip("\n")
+            found.append(Block("sh", text + "\n", number + 1))
+            number = end - 1
+        number += 1
+    return found
+
+
+@cache
+def prose(page: str) -> str:
+    """A page without its fenced blocks."""
+    text = PAGES[page].read_text(encoding="utf-8")
+    return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def inline(page: str) -> list[str]:
+    """What stands between backticks."""
+    return [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", prose(page))]
+
+
+def of_language(*languages: str) -> list[tuple[str, int]]:
+    return [
+        (page, index)
+        for page in PAGES
+        for index, block in enumerate(blocks(page))
+        if block.language in languages
+    ]
+
+
+def shortened(text: str) -> str:
+    """A scenario's text, its run cut short."""
+    text = re.sub(r"\bduration: [0-9.]+ ?[a-z]+", "duration: 5ms", text)
+    return re.sub(r"\breplications: [0-9]+", "replications: 2", text)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the shipped scenarios, cut short, in which the documentation is tried."""
+    (tmp_path / "scenarios").mkdir()
+    for path in (ROOT / "scenarios").glob("*.yaml"):
+        text = shortened(path.read_text(encoding="utf-8"))
+        (tmp_path / "scenarios" / path.name).write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def call(line: str) -> None:
+    """Run one `iosim ...` line in this process."""
+    arguments = shlex.split(line, comments=True)[1:]
+    if arguments[:1] == ["run"]:
+        arguments += ["--set", "run.duration=5ms", "--jobs", "1"]
+        if "--precision" not in arguments:
+            arguments += ["--replications", "2"]
+    result = CliRunner().invoke(app, arguments)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code in ENDS_WELL, f"{line}\n{result.stderr}"
+    assert result.stdout or arguments[0] == "init", line
+
+
+def commands(page: str) -> Iterator[str]:
+    for block in blocks(page):
+        if block.language in ("sh", "bash", "console", ""):
+            for line in block.text.splitlines():
+                if line.removeprefix("$ ").startswith("iosim "):
+                    yield line.removeprefix("$ ")
+
+
+def test_pages_are_found_and_read() -> None:
+    assert "README.md" in PAGES
+    assert [b.language for b in blocks("README.md")].count("yaml") == 2
+    assert len(list(commands("README.md"))) > 5
+    assert len(inline("README.md")) > 30
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_says_what_it_is(page: str) -> None:
+    known = {"yaml", "python", "sh", "bash", "console", "text", "json"}
+    assert {block.language for block in blocks(page)} <= known
+
+
+# ------------------------------------------------------------------------ what is executed
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any(commands(page))])
+def test_every_command_works(page: str, place: Path) -> None:
+    for line in commands(page):
+        call(line)
+
+
+def readmes_own(place: Path) -> tuple[Path, Path]:
+    """The README's scenario and its profile, as files."""
+    scenario, profile = (b.text for b in blocks("README.md") if b.language == "yaml")
+    (place / "readme.yaml").write_text(shortened(scenario))
+    (place / "mine.yaml").write_text(profile)
+    return place / "readme.yaml", place / "mine.yaml"
+
+
+def test_every_option_between_backticks_works(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A few milliseconds cannot be precise, and need not.
+    monkeypatch.setattr(simulation, "MOST_REPLICATIONS", 4)
+    scenario, profile = readmes_own(place)
+    tried = []
+    for code in inline("README.md"):
+        filled = code.replace("FILE", str(profile))
+        if code == "--busy":
+            call(f"iosim explain epoll {code}")
+        elif code.startswith("--") and " " in code:
+            call(f"iosim run {scenario} {filled}")
+        elif code.startswith("iosim "):
+            words = shlex.split(code)
+            call(f"{filled} {scenario}" if words[1] == "run" and len(words) < 4 else filled)
+        else:
+            continue
+        tried.append(code)
+    assert {"--precision 5%@p99", "--set machine.cores=8", "iosim run --json"} <= set(tried)
+
+
+@pytest.mark.parametrize(("page", "index"), of_language("yaml"))
+def test_every_yaml_block_is_what_it_looks_like(page: str, index: int, place: Path) -> None:
+    text = blocks(page)[index].text
+    data = yaml.safe_load(text)
+    path = place / "block.yaml"
+    if "costs" in data:
+        path.write_text(text)
+        profile = load_profile(str(path))
+        assert profile.name == data["name"]
+        assert profile.costs != load_profile(data["extends"]).costs
+        return
+    assert set(data) <= set(Scenario.model_fields)
+    # A part of a scenario is tried within a small one.
+    whole = {"workload": {"open": {"rate": "1k/s"}}, "models": ["epoll"], **data}
+    path.write_text(shortened(text) if whole == data else yaml.safe_dump(whole))
+    scenario = load(path, {"run.duration": "5ms", "run.replications": "1"})
+    results = simulation.simulate(scenario)
+    assert [model.label for model in results.models if model.error] == []
+    assert len(results.models) == len(scenario.models)
+
+
+@pytest.mark.parametrize(("page", "index"), of_language("python"))
+def test_every_python_block_runs(
+    page: str, index: int, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    block = blocks(page)[index]
+    exec(compile(block.text, f"{page}:{block.line}", "exec"), {"__name__": "__main__"})
+    if "print(" in block.text:
+        assert capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------ what is named
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if not re.match(r"[a-z]+:", target):
+            path, _, anchor = target.partition("#")
+            file = (PAGES[page].parent / path).resolve() if path else PAGES[page]
+            assert file.exists(), target
+            if anchor:
+                heads = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+                slugs = [re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in heads]
+                assert anchor in slugs, target
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_path_exists(page: str) -> None:
+    shown = [
+        word for block in blocks(page) if block.language == "sh" for word in block.text.split()
+    ]
+    ours = {path.name for path in ROOT.iterdir()}
+    for word in [*inline(page), *shown]:
+        path = word.removesuffix("/")
+        first = path.split("/")[0]
+        if "/" in word and first in ours and re.fullmatch(r"[\w./*-]+", path):
+            # NAME stands for a file that the reader writes.
+            assert list(ROOT.glob(path.replace("NAME", "*"))), word
+        elif re.fullmatch(r"test_\w+\.py", word):
+            assert list((ROOT / "tests").rglob(word)), word
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_name_of_python_exists(page: str) -> None:
+    for code in inline(page):
+        if re.fullmatch(r"iosim(\.[A-Za-z_]+)+", code):
+            module, *rest = code.split(".")
+            for name in rest:
+                found = importlib.import_module(module)
+                if not hasattr(found, name):
+                    importlib.import_module(f"{module}.{name}")
+                module = f"{module}.{name}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_make_target_exists(page: str) -> None:
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    shown = "\n".join(block.text for block in blocks(page) if block.language == "sh")
+    for code in [*inline(page), *shown.splitlines()]:
+        if match := re.match(r"make (\w+)", code):
+            assert match[1] in targets, code
+
+
+# ------------------------------------------------------------------------ what the README lists
+
+
+def table(page: str, head: str) -> list[list[str]]:
+    """The rows of the table that begins with `head`."""
+    _, _, rest = prose(page).partition(f"\n{head}\n|---")
+    assert rest, head
+    rows = []
+    for line in rest.splitlines()[1:]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return rows
+
+
+def test_the_table_of_scenarios_names_them_all() -> None:
+    listed = [row[0].strip("`") for row in table("README.md", "| scenario | shows |")]
+    assert sorted(listed) == sorted(path.stem for path in (ROOT / "scenarios").glob("*.yaml"))
+
+
+def test_the_table_of_tests_names_folders_with_tests() -> None:
+    for row in table("README.md", "| tests | hold the simulator against |"):
+        assert list((ROOT / row[0].strip("`")).glob("test_*.py")), row
+
+
+PLUG_INS = table("README.md", "| to add | write | it needs |")
+
+
+def test_the_table_of_plug_ins_names_every_folder() -> None:
+    folders = [re.sub(r"`iosim/(\w+)/NAME\.py`", r"\1", row[1]) for row in PLUG_INS]
+    assert sorted(folders) == sorted(plugins.NEEDS)
+
+
+@pytest.mark.parametrize("row", PLUG_INS, ids=[row[0] for row in PLUG_INS])
+def test_what_a_plug_in_needs_is_what_is_asked_for(row: list[str]) -> None:
+    folder = row[1].split("/")[1]
+    needs = re.findall(r"`(\w+)(?:\(([^)]*)\))?`", row[2])
+    named = {name for name, _ in needs}
+    assert set(plugins.NEEDS[folder]) <= named
+    for name, parameters in needs:
+        having = [module for module in kinds(folder).values() if hasattr(module, name)]
+        assert having, name
+        if parameters:
+            signatures = [[*inspect.signature(getattr(m, name)).parameters] for m in having]
+            assert parameters.split(", ") in signatures
+
+
+@pytest.mark.parametrize("row", PLUG_INS, ids=[row[0] for row in PLUG_INS])
+def test_a_plug_in_without_what_it_needs_is_refused(
+    row: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = row[1].split("/")[1]
+    for name in re.findall(r"`(\w+)", row[2]):
+        module = next(module for module in kinds(folder).values() if hasattr(module, name))
+        with monkeypatch.context() as patched:
+            patched.delattr(module, name)
+            with pytest.raises(PluginError, match=rf"lacks .*{name}"):
+                kinds.__wrapped__(folder)

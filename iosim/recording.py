@@ -124,7 +124,7 @@ class Recording:
         return Snapshot(
             at_ns=machine.env._now,
             counts=counts,
-            syscalls=machine.syscalls.copy(),
+            syscalls=Counter(machine.syscalls),
             cores_ns=[core.account() for core in machine.cores],
             devices=devices,
             parts_ns=tuple(self._parts_ns),

@@ -317,9 +317,14 @@ def _in_what_is_left(error: ValidationError, source: Source, force: bool) -> lis
         if isinstance(at, dict):
             at.pop(detail["loc"][-1], None)
     try:
-        return _cross_checks(Scenario.model_validate(data), source, force)
+        problems = _cross_checks(Scenario.model_validate(data), source, force)
     except ValidationError:
         return []
+    # What was left out has taken its default, by which the rest of the load is not to be judged.
+    load = ("run", "workload")
+    if any(str(detail["loc"][0]) in load for detail in error.errors() if detail["loc"]):
+        return [problem for problem in problems if not problem.path.startswith(load)]
+    return problems
 
 
 def _cross_checks(scenario: Scenario, source: Source, force: bool) -> list[Problem]:

@@ -38,7 +38,7 @@ class Options(BaseOptions):
     )
     interface: Literal["socket", "blocking"] = Field(
         default="socket",
-        description="`socket`: its answer can be awaited with others; `blocking`: a call that blocks.",
+        description="`socket`: its answer can be awaited with others; `blocking`: only in it.",
     )
 
 

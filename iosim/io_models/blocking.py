@@ -27,8 +27,8 @@ class Options(BaseOptions):
 
     own_work_thread: bool = Field(
         default=False,
-        description="Do the server's own work in a thread of its own; otherwise it is not done: every "
-        "thread sleeps in the kernel.",
+        description="Do the server's own work in a thread of its own; otherwise it is not done: "
+        "every thread sleeps in the kernel.",
     )
 
 

@@ -45,8 +45,12 @@ def main(kernel: Kernel, server: Server, options: Options) -> Program:
     jobs = Jobs(kernel, server, watch)
     while True:
         timeout_ns = jobs.timeout_ns()
-        others = options.pause or server.own_work.wanted or timeout_ns is not None
-        socket = yield from kernel.ask_each(ring, rounds=1 if others else None)
+        rounds = None
+        if options.pause or server.own_work.wanted:
+            rounds = 1
+        elif timeout_ns is not None:  # until the first sleep step is over
+            rounds = 1 + timeout_ns // (len(ring.sockets) * max(1, kernel.ask_ns()))
+        socket = yield from kernel.ask_each(ring, rounds)
         if socket is None:
             if server.own_work.wanted:
                 yield from server.own_work.do_chunk(kernel)

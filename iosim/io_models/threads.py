@@ -32,8 +32,8 @@ class Options(BaseOptions):
 
     second_lock: Literal["none", "ordered", "misordered"] = Field(
         default="none",
-        description="A lock on the statistics besides the buffer's: taken in the same order by all, "
-        "or in opposite orders by producers and consumers.",
+        description="A lock on the statistics besides the buffer's: taken in the same order by "
+        "all, or in opposite orders by producers and consumers.",
     )
 
 

@@ -29,6 +29,31 @@ if TYPE_CHECKING:
     from iosim.machine.trace import Trace
     from iosim.schedulers import RunQueue
 
+SYSCALLS = (
+    "accept4",
+    "clone3",
+    "close",
+    "connect",
+    "epoll_create1",
+    "epoll_ctl",
+    "epoll_wait",
+    "eventfd2",
+    "futex",
+    "nanosleep",
+    "pause",
+    "poll",
+    "read",
+    "recvfrom",
+    "rt_sigaction",
+    "rt_sigqueueinfo",
+    "rt_sigreturn",
+    "select",
+    "sendto",
+    "timer_settime",
+    "write",
+)
+"""Every syscall that the simulated kernel has, by its man-page name."""
+
 FIRST_DESCRIPTOR = 3
 """0, 1 and 2 are standard input, output and error."""
 
@@ -79,7 +104,7 @@ class Machine:
         self.threads: list[Thread] = []
         self.cores = [Core(self, number, run_queue()) for number in range(cores)]
         # Counted since the start.
-        self.syscalls: Counter[str] = Counter()
+        self.syscalls = dict.fromkeys(SYSCALLS, 0)
         self.voluntary = 0
         self.involuntary = 0
         self.migrations = 0

@@ -106,11 +106,10 @@ class Queue:
     def _place(self, entity: Entity, initial: bool = False) -> None:
         """Let `entity` join at the lag it left with; V stays where it is."""
         count = self._count
+        v = entity.v
         if count:
             # Joining moves V by lag/(count + 1); scale so that its lag comes out right.
             v = self._total // count - entity.lag * (count + 1) // count
-        else:
-            v = entity.v
         entity.v = v
         entity.deadline = v + (self._slice_ns // 2 if initial else self._slice_ns)
         entity.lag = 0

@@ -4,9 +4,13 @@ Beazley, "Understanding the Python GIL", PyCon 2010: each time a thread has done
 must get the lock back, and behind a CPU-bound thread that takes a switch interval, 5 ms.
 
 Measured (the profile's measurements, gil_reacquire_after_sleep500us: CPython 3.11, Linux
-6.18, 60 times): medians of two passes, which differ by up to a factor of two because the
-threads fall in step in one way or another. A third pass may lie as far from the nearer as
-they lie apart, and so may the simulation; but behind one thread, where they agree, 5%.
+6.18, 60 times, two passes): medians in ms behind 1, 2 and 4 computing threads,
+
+    one core     5.2, 5.1    12.0, 15.5    23.1, 32.1
+    two cores    5.3, 5.3     9.9,  5.3     6.6,  4.7
+
+A simulated median may lie a sixth below the lower of two passes or a tenth above the
+higher, in round numbers; behind one thread, where the passes agree, 5.0 to 5.5 ms.
 """
 
 from collections.abc import Sequence
@@ -31,14 +35,14 @@ MS = 1_000_000
 SLEEP_NS = 500_000
 ROUNDS = 60
 
-MEASURED_MS = {
-    # cores, computing threads: medians of two passes
-    (1, 1): (5.205, 5.138),
-    (1, 2): (12.04, 15.50),
-    (1, 4): (23.14, 32.11),
-    (2, 1): (5.293, 5.292),
-    (2, 2): (9.867, 5.291),
-    (2, 4): (6.560, 4.698),
+ALLOWED_MS = {
+    # (cores, computing threads): least and most
+    (1, 1): (5.0, 5.5),
+    (1, 2): (10, 17),
+    (1, 4): (20, 35),
+    (2, 1): (5.0, 5.5),
+    (2, 2): (4.4, 10.9),
+    (2, 4): (3.9, 7.2),
 }
 
 
@@ -134,18 +138,24 @@ def test_each_message_waits_a_switch_interval() -> None:
 
 
 def _assert_as_measured(cores: int, computing_threads: int) -> None:
-    passes_ms = MEASURED_MS[cores, computing_threads]
-    factor = max(1.05, max(passes_ms) / min(passes_ms))
-    simulated_ms = median(regained_ns(computing_threads, cores)) / MS
-    assert min(passes_ms) / factor <= simulated_ms <= max(passes_ms) * factor
+    least_ms, most_ms = ALLOWED_MS[cores, computing_threads]
+    assert least_ms <= median(regained_ns(computing_threads, cores)) / MS <= most_ms
 
 
-@pytest.mark.parametrize("computing_threads", [1, 2, 4])
+NOT_YET = pytest.mark.xfail(
+    strict=True,
+    reason="races of 100 ns are decided by constants, always the same way: see machine.md",
+)
+
+
+@pytest.mark.parametrize(
+    "computing_threads", [1, pytest.param(2, marks=NOT_YET), pytest.param(4, marks=NOT_YET)]
+)
 def test_on_one_core(computing_threads: int) -> None:
     _assert_as_measured(1, computing_threads)
 
 
-@pytest.mark.parametrize("computing_threads", [1, 2, 4])
+@pytest.mark.parametrize("computing_threads", [1, 2, pytest.param(4, marks=NOT_YET)])
 def test_on_two_cores(computing_threads: int) -> None:
     _assert_as_measured(2, computing_threads)
 

@@ -3,6 +3,7 @@
 Two cores, so that only the lock keeps threads apart; switch interval 1,000.
 """
 
+import itertools
 from collections.abc import Generator
 from typing import Any
 
@@ -280,6 +281,6 @@ def test_never_two_threads_compute_at_once(cores: int) -> None:
     bench.run(1_000_000)
     assert len(bench.log) == 4
     spans = computing(bench)
-    for (_, _, to), (_, start, _) in zip(spans, spans[1:], strict=False):
+    for (_, _, to), (_, start, _) in itertools.pairwise(spans):
         assert to <= start
     assert sum(to - start for _, start, to in spans) == 20 * sum(300 + 217 * n for n in range(4))

@@ -75,6 +75,9 @@ class TestModels:
         assert TWO.metrics["syscalls_recvfrom_per_request"].mean == 1.0
         assert TWO.metrics["syscalls_sendto_per_request"].mean == 1.0
         assert {e.n for e in TWO.metrics.values()} == {2}
+        late = model_result(scenario(), "epoll", "epoll", replications(RECORD, RECORD, OTHER))
+        assert late.metrics["syscalls_read_per_request"].mean == pytest.approx(1 / 3)
+        assert {e.n for e in late.metrics.values()} == {3}
 
     def test_undefined_values_are_left_out(self) -> None:
         mixed = model_result(

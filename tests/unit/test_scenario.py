@@ -58,6 +58,9 @@ MODELS = BASE[BASE.index("models:\n") : BASE.index("run:\n")]
 HANDLER = BASE[BASE.index("  handler:\n") : BASE.index("  working_set")]
 
 
+PRINTABLE = st.characters(exclude_categories=["Cc", "Cs", "Cn"])
+
+
 def read(text: str, force: bool = False) -> Scenario:
     return from_source(yaml_source.load(text, "f.yaml"), force)
 
@@ -676,7 +679,7 @@ class TestBroken:
 
     @given(
         st.recursive(
-            st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+            st.none() | st.booleans() | st.integers() | st.text(PRINTABLE, max_size=8),
             lambda inner: (
                 st.lists(inner, max_size=3)
                 | st.dictionaries(
@@ -750,6 +753,35 @@ class TestAllAtOnce:
             (22, "models[0]"),
             (24, "models[2]"),
         ]
+
+    def test_unknown_keys_hide_nothing_of_that(self) -> None:
+        text = changed("name: base", "nmae: base").replace("label: edge", "label: epoll")
+        text = text.replace("runtime: native", "runtime: natvie").replace("cores: 2", "cores: 1000")
+        text = text.replace("call: database", "call: databse")
+        assert [(p.line, p.path) for p in problems(text)] == [
+            (1, "nmae"),
+            (3, "machine.cores"),
+            (6, "machine.runtime"),
+            (10, "server.handler[1].call"),
+            (24, "models[2]"),
+        ]
+
+    @pytest.mark.parametrize(
+        ("text", "path"),
+        [
+            (BASE.replace("duration: 100ms", "duration: 9\n  warm_up: 2s"), "run.duration"),
+            (BASE.replace("duration: 100ms", "duraton: 9s\n  warm_up: 2s"), "run.duraton"),
+            (BASE.replace("100ms", "1mss").replace("2k/s", "1G/s"), "run.duration"),
+            (
+                BASE.replace(
+                    OPEN, "  closed: {users: 500, think: 1ms, connections: {total: 1000x}}\n"
+                ),
+                "workload.closed.connections.total",
+            ),
+        ],
+    )
+    def test_what_is_left_out_is_not_judged_by_its_default(self, text: str, path: str) -> None:
+        assert [problem.path for problem in problems(text)] == [path]
 
     def test_what_yaml_has_but_no_scenario(self) -> None:
         text = changed("runtime: native", "runtime: native\n  cores: 4")

@@ -282,15 +282,30 @@ class TestErrors:
     def test_a_failed_model_gets_no_more_replications(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def failing(*_: object) -> None:
-            raise SimulationError("epoll", 1, "out of luck")
+        observe = simulation.observe
+
+        def failing(scenario: Scenario, model: Chosen[Any], costs: Any, replication: int) -> Any:
+            if replication == 1:
+                raise SimulationError("epoll", 1, "out of luck")
+            return observe(scenario, model, costs, replication)
 
         monkeypatch.setattr(simulation, "observe", failing)
         seen: list[tuple[int, int]] = []
-        wanted = Precision("x", "throughput_per_s", 0.1)
+        wanted = Precision("x", "throughput_per_s", 0.001)
         model = simulate(scenario("epoll"), precision=wanted, progress=calls(seen))["epoll"]
         assert len(seen) == 3
         assert model.verdicts == {"x": "inconclusive"}
+
+    def test_runs_may_end_in_any_order(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def failing(_: Scenario, model: Chosen[Any], costs: Any, replication: int) -> Any:
+            raise SimulationError(model.kind, replication, "out of luck")
+
+        run = simulation._Runner.run
+        monkeypatch.setattr(simulation, "observe", failing)
+        monkeypatch.setattr(
+            simulation._Runner, "run", lambda self, tasks: reversed(list(run(self, tasks)))
+        )
+        assert simulate(scenario("epoll"))["epoll"].error == "epoll, at 0 ns: out of luck"
 
     def test_a_fault_of_the_program_is_not_swallowed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def broken(*_: object) -> None:
@@ -326,9 +341,12 @@ class TestErrors:
 
     def test_the_garbage_collector_is_left_as_it_was(self) -> None:
         before = gc.get_threshold()
-        small = scenario(MISORDERED, "coroutines", workload=ITEMS)
-        simulate(small)
-        assert gc.get_threshold() == before
+        gc.set_threshold(701, 11, 13)
+        try:
+            simulate(scenario(MISORDERED, "coroutines", workload=ITEMS))
+            assert gc.get_threshold() == (701, 11, 13)
+        finally:
+            gc.set_threshold(*before)
 
 
 class TestProfile:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from simpy.core import Environment
 
 from iosim.machine.alarm import NEVER
+from iosim.machine.clock import Clock
 from iosim.machine.kernel import Kernel
 from iosim.machine.machine import Machine
 from iosim.machine.thread import ENDED, IDLE, USER
@@ -32,7 +32,7 @@ def queue_of(name: str) -> Any:
 
 def machine(name: str, cores: int, profile: str = "free") -> Machine:
     return Machine(
-        Environment(initial_time=0),
+        Clock(initial_time=0),
         cores,
         queue_of(name),
         load(profile).costs,

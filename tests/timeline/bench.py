@@ -3,14 +3,12 @@
 Every cost is zero unless a test names it, so a timeline is what its comment adds up to.
 """
 
-from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
-from simpy.core import Environment
-
+from iosim.machine.clock import Clock
 from iosim.machine.core import Core
 from iosim.machine.costs import Costs
 from iosim.machine.interpreter import CPythonKernel, InterpreterLock
@@ -48,12 +46,12 @@ def round_costs(**given: Any) -> Costs:
 
 def rr(slice_: str) -> Callable[[], round_robin.Queue]:
     """Round-robin queues."""
-    return partial(round_robin.Queue, round_robin.Options(slice=slice_))
+    return partial(round_robin.Queue, round_robin.Options.model_validate({"slice": slice_}))
 
 
 def fair(slice_: str = "100ns", tick: str = "0s") -> Callable[[], eevdf.Queue]:
     """EEVDF queues."""
-    return partial(eevdf.Queue, eevdf.Options(slice=slice_, tick=tick))
+    return partial(eevdf.Queue, eevdf.Options.model_validate({"slice": slice_, "tick": tick}))
 
 
 def in_turn() -> fifo.Queue:
@@ -133,9 +131,9 @@ class Bench:
         descriptors: int = 20_000,
         **costs: Any,
     ) -> None:
-        self.env = Environment(initial_time=0)
+        self.env = Clock(initial_time=0)
         self.watch = Watch()
-        self.log: list[tuple[int, str]] | deque[tuple[int, str]] = []
+        self.log: list[tuple[int, str]] = []
         self.interpreter = InterpreterLock(round_costs(**costs).cpython_switch_interval_ns)
 
         def kernel(thread: Thread, machine: Machine, native: bool) -> Kernel:
@@ -165,6 +163,19 @@ class Bench:
         timeout = self.env.timeout(ns - self.env.now)
         assert timeout.callbacks is not None
         timeout.callbacks.append(lambda _: action())
+
+    def interrupt(self, at_ns: int, ns: int, core: int = 0, then: str = "") -> None:
+        """Let softirq work of `ns` come to a core at an instant, and note its end."""
+
+        def end() -> None:
+            if then:
+                self.note(then)
+
+        self.at(at_ns, partial(self.machine.cores[core].interrupt, ns, end))
+
+    def arrive(self, at_ns: int, socket: Socket) -> None:
+        """Let a letter arrive at an instant."""
+        self.at(at_ns, partial(self.machine.arrive, socket, Letter()))
 
     def run(self, until: int) -> list[tuple[int, str]]:
         """Let time pass; give back the log."""

@@ -19,16 +19,17 @@ class Line:
 
     softirq_on_sender = False
     free_ns = 0
-    fixed_delay_ns: int | None = 10
+    fixed_delays_ns: tuple[int, int] | None = (10, 10)
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
+        self.next_delays_ns = (10, 10)
 
-    def request_delay_ns(self) -> int:
-        return 10
+    def delays_ns(self) -> tuple[int, int]:
+        return self.next_delays_ns
 
-    def reply_arrival_ns(self, now: int) -> int:
-        return now + 10
+    def reply_arrival_ns(self, at_ns: int, delay_ns: int) -> int:
+        return at_ns + delay_ns
 
     def deliver(self, socket: Socket, message: Any) -> None:
         message.delivered(self.bench.env._now)
@@ -45,8 +46,9 @@ class Site:
         self.ended: list[tuple[int, int]] = []
         self.completed_requests: list[int] = []
         listener = bench.socket("listener")
+        self.line = Line(bench)
         self.clients = Clients(
-            bench.machine, Line(bench), listener, connections, self, repeat((100,)), 1, 1, **how
+            bench.machine, self.line, listener, connections, self, repeat((100,)), 1, 1, **how
         )
         self.clients.on_ended = self.on_ended
 
@@ -79,12 +81,7 @@ class Site:
 
     def ask(self, at_ns: int, client: int = 0) -> None:
         """Let a request be sent at an instant after the start."""
-        intended_ns = self.start_ns + at_ns
-
-        def offer() -> None:
-            self.clients.offer(intended_ns, self.clients.clients[client])
-
-        self.bench.at(intended_ns + 10, offer)
+        self.clients.offer_later(self.start_ns + at_ns, self.clients.clients[client])
 
     def run(self) -> list[tuple[int, int]]:
         """When each request ended, from the start."""
@@ -208,11 +205,11 @@ def test_a_connection_stays_busy_until_the_late_answer_has_come() -> None:
 
 def test_timeouts_come_in_the_order_of_their_deadlines() -> None:
     site = Site(connections=2, timeout_ns=50)
-    clients = site.clients
     # Sent in one order, there in the other: the network may let one overtake.
-    first, second = site.start_ns + 45, site.start_ns + 46
-    site.bench.at(first, lambda: clients.offer(site.start_ns + 40, clients.clients[0]))
-    site.bench.at(second, lambda: clients.offer(site.start_ns, clients.clients[1]))
+    site.line.next_delays_ns = (5, 10)
+    site.ask(40, client=0)
+    site.line.next_delays_ns = (46, 10)
+    site.ask(0, client=1)
     assert site.run() == [(50, 1), (90, 0)]
 
 

@@ -1,9 +1,9 @@
 """A core: bursts, switches, waking from idle, cache refill, preemption, interrupts, accounts."""
 
 import signal
-from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -56,7 +56,7 @@ def ends(
     for number in range(len(parts)):
         bench.spawn(str(number), program(number))
     for at_ns, ns in interrupts:
-        bench.at(at_ns, lambda ns=ns: bench.machine.cores[0].interrupt(ns, lambda: None))
+        bench.interrupt(at_ns, ns)
     bench.run(100_000)
     preempted = bench.moments("preempted")
     return [bench.log, preempted, bench.cpu()]
@@ -182,7 +182,7 @@ def test_a_core_that_is_busy_is_not_woken_from_idle() -> None:
 
     bench.spawn("waiter", waiter)
     bench.at(1_000, lambda: bench.spawn("busy", bench.computes(500, name="busy")))
-    bench.at(1_200, lambda: bench.machine.arrive(socket, Letter()))
+    bench.arrive(1_200, socket)
     # busy wakes the core: 1,100-1,600. The waiter, woken at 1,200, follows at once at 1,600.
     assert bench.run(10_000) == [(1_600, "busy"), (1_600, "received")]
 
@@ -301,16 +301,10 @@ def test_a_slice_that_ends_with_a_computation_is_over() -> None:
 # --------------------------------------------------------------------------- interrupts
 
 
-def interrupt(bench: Bench, at_ns: int, ns: int, text: str, core: int = 0) -> None:
-    """Let softirq work come at an instant, and note its end."""
-    cores = bench.machine.cores
-    bench.at(at_ns, lambda: cores[core].interrupt(ns, lambda: bench.note(text)))
-
-
 def test_an_interrupt_pushes_computing_aside() -> None:
     bench = Bench()
     bench.spawn("a", bench.computes(100))
-    interrupt(bench, 50, 10, "irq")
+    bench.interrupt(50, 10, then="irq")
     # 50 computed, 10 softirq, 50 computed.
     assert bench.run(200) == [(60, "irq"), (110, "done")]
     assert bench.cpu() == {"user": 100, "softirq": 10, "idle": 90}
@@ -321,7 +315,7 @@ def test_an_interrupt_pushes_computing_aside() -> None:
 def test_an_interrupt_pushes_a_syscall_aside_too() -> None:
     bench = Bench()
     bench.spawn("a", owing(bench, (SYSCALL, 100), (USER, 10)))
-    interrupt(bench, 50, 10, "irq")
+    bench.interrupt(50, 10, then="irq")
     assert bench.run(200) == [(60, "irq"), (120, "end")]
     assert bench.cpu() == {"user": 10, "syscall": 100, "softirq": 10, "idle": 80}
 
@@ -330,8 +324,8 @@ def test_an_interrupt_pushes_a_syscall_aside_too() -> None:
 def test_interrupts_queue(second_ns: int) -> None:
     bench = Bench()
     bench.spawn("a", bench.computes(100))
-    interrupt(bench, 50, 10, "first")
-    interrupt(bench, second_ns, 10, "second")
+    bench.interrupt(50, 10, then="first")
+    bench.interrupt(second_ns, 10, then="second")
     # 50-60 the first, 60-70 the second, whenever it came meanwhile; 50 left to compute.
     assert bench.run(200) == [(60, "first"), (70, "second"), (120, "done")]
     assert bench.cpu() == {"user": 100, "softirq": 20, "idle": 80}
@@ -339,7 +333,7 @@ def test_interrupts_queue(second_ns: int) -> None:
 
 def test_an_idle_core_wakes_for_an_interrupt_and_idles_on() -> None:
     bench = Bench(idle_exit_ns=100, idle_exit_charged_ns=30, cold_execution_ns=20)
-    interrupt(bench, 1_000, 10, "irq")
+    bench.interrupt(1_000, 10, then="irq")
     # Idle exit 1,000-1,100, cold 20, softirq 10.
     assert bench.run(2_000) == [(1_130, "irq")]
     assert bench.cpu() == {"switch": 30, "refill": 20, "softirq": 10, "idle": 1_940}
@@ -347,11 +341,11 @@ def test_an_idle_core_wakes_for_an_interrupt_and_idles_on() -> None:
 
 def test_who_is_woken_by_an_interrupt_runs_when_it_ends_on_a_core_that_is_awake() -> None:
     bench = Bench(idle_exit_ns=100, context_switch_ns=5)
-    only = bench.machine.cores[0]
-    bench.at(
-        1_000,
-        lambda: only.interrupt(10, lambda: bench.spawn("a", bench.computes(50)) and None),
-    )
+
+    def wake() -> None:
+        bench.spawn("a", bench.computes(50))
+
+    bench.at(1_000, partial(bench.machine.cores[0].interrupt, 10, wake))
     # Idle exit until 1,100, softirq until 1,110, then no second exit: switch 5, compute 50.
     assert bench.run(2_000) == [(1_165, "done")]
     assert bench.cpu() == {"user": 50, "switch": 5, "softirq": 10, "idle": 1_935}
@@ -362,7 +356,7 @@ def test_what_interrupts_took_is_not_taken_from_a_slice(parts: list[int]) -> Non
     bench = Bench(queue=rr("100ns"))
     bench.spawn("a", owing(bench, *((USER, ns) for ns in parts)))
     bench.spawn("b", bench.computes(30, name="b"))
-    interrupt(bench, 50, 10, "irq")
+    bench.interrupt(50, 10, then="irq")
     bench.run(1_000)
     # a has computed its 100 at 110; b 110-140; a the other 100 until 240.
     assert bench.log == [(60, "irq"), (140, "b"), (240, "end")]
@@ -407,12 +401,14 @@ def test_at_every_instant_the_causes_add_up_to_the_time_and_none_is_negative(
     for number, turns in enumerate(work):
         bench.spawn(str(number), program(turns))
     for number, (at_ns, ns) in enumerate(interrupts):
-        hit = bench.machine.cores[number % cores]
-        bench.at(at_ns, lambda hit=hit, ns=ns: hit.interrupt(ns, lambda: None))
+        bench.interrupt(at_ns, ns, core=number % cores)
     accounts: list[tuple[int, list[int]]] = []
+
+    def look() -> None:
+        accounts.extend((bench.env._now, each.account()) for each in bench.machine.cores)
+
     for at_ns in looks:
-        for seen in bench.machine.cores:
-            bench.at(at_ns, lambda seen=seen: accounts.append((bench.env._now, seen.account())))
+        bench.at(at_ns, look)
     bench.run(20_000)
     for at_ns, account in accounts:
         assert sum(account) == at_ns
@@ -492,7 +488,6 @@ def counts(bench: Bench) -> Callable[[Kernel], Steps]:
 
 def sends(bench: Bench) -> Callable[[Kernel], Steps]:
     socket = bench.socket()
-    bench.log = deque(maxlen=1)
 
     def program(kernel: Kernel) -> Steps:
         while True:
@@ -558,6 +553,6 @@ def test_two_threads_that_wake_each_other_at_no_cost_are_a_livelock(
 
     bench.spawn("a", player(ping, pong))
     bench.spawn("b", player(pong, ping))
-    bench.at(5, lambda: bench.machine.arrive(ping, Letter()))
+    bench.arrive(5, ping)
     with within(5), pytest.raises(Livelock, match="bench, at 5 ns"):
         bench.run(1_000)

@@ -32,20 +32,20 @@ def near(bench: Bench) -> loopback.Network:
     return loopback.Network(loopback.Options(), bench.machine, Streams(1, 0))
 
 
-def test_on_loopback_a_message_takes_what_sending_costs_the_client() -> None:
+def test_on_loopback_a_message_takes_what_sending_and_receiving_cost_the_client() -> None:
     network = near(Bench(syscall_ns=5, sendto_ns=20, receive_softirq_ns=30, recvfrom_ns=7))
-    assert network.request_delay_ns() == 55
-    assert network.fixed_delay_ns == 55
+    assert network.delays_ns() == (55, 12)
+    assert network.fixed_delays_ns == (55, 12)
     assert network.softirq_on_sender
 
 
 def test_the_clients_receive_one_answer_at_a_time() -> None:
     network = near(Bench(syscall_ns=5, recvfrom_ns=20))
     # Each takes 25 of the clients' core: the second, 10 later, waits 15 for it.
-    assert network.reply_arrival_ns(100) == 125
-    assert network.reply_arrival_ns(110) == 150
+    assert network.reply_arrival_ns(100, 25) == 125
+    assert network.reply_arrival_ns(110, 25) == 150
     assert network.free_ns == 150
-    assert network.reply_arrival_ns(1_000) == 1_025
+    assert network.reply_arrival_ns(1_000, 25) == 1_025
 
 
 def test_on_loopback_arrival_costs_the_server_nothing() -> None:
@@ -62,7 +62,7 @@ def test_on_loopback_arrival_costs_the_server_nothing() -> None:
 # --------------------------------------------------------------------------------- card
 
 
-def card(bench: Bench, latency: str = "50us") -> nic.Network:
+def card(bench: Bench, latency: Any = "50us") -> nic.Network:
     options = nic.Options.model_validate({"latency": latency})
     return nic.Network(options, bench.machine, Streams(1, 0))
 
@@ -97,11 +97,15 @@ def test_messages_by_interrupt_wake_their_thread_once_the_softirq_is_done() -> N
     assert bench.machine.wakeups == 1
 
 
-def test_a_cards_latency_is_one_way() -> None:
+def test_a_cards_latency_is_one_way_and_drawn_for_each_way() -> None:
     network = card(Bench())
-    assert [network.request_delay_ns() for _ in range(3)] == [50_000] * 3
-    assert network.reply_arrival_ns(7) == 50_007
+    assert [network.delays_ns() for _ in range(3)] == [(50_000, 50_000)] * 3
+    assert network.reply_arrival_ns(7, 50_000) == 50_007
     assert not network.softirq_on_sender
+    random = card(Bench(), {"uniform": {"low": "1us", "high": "90us"}})
+    ways = [way for _ in range(50) for way in random.delays_ns()]
+    assert len(set(ways)) > 95
+    assert all(1_000 <= way <= 90_000 for way in ways)
 
 
 # ------------------------------------------------------------------------------- remote
@@ -109,7 +113,8 @@ def test_a_cards_latency_is_one_way() -> None:
 
 def service(bench: Bench, concurrency: int) -> tuple[remote.Device, list[Socket]]:
     options = remote.Options.model_validate({"latency": "100us", "concurrency": concurrency})
-    device = remote.Device("db", options, bench.machine, near(bench))
+    network: Any = near(bench)
+    device = remote.Device("db", options, bench.machine, network)
     sockets = [Socket(f"{n}", device) for n in range(5)]
     for socket in sockets:
         bench.machine.open_descriptor(socket)

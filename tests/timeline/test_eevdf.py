@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from iosim.machine.kernel import Kernel
 from iosim.machine.sockets import Socket
-from iosim.schedulers import eevdf
 
 Steps = Generator[Any, Any, None]
 
@@ -90,7 +89,7 @@ def test_who_slept_without_lag_waits_for_the_running_threads_deadline() -> None:
     socket = bench.socket()
     bench.spawn("s", serving(bench, socket, 10))
     bench.at(5, lambda: bench.spawn("busy", bench.computes(1_000, name="busy")))
-    bench.at(25, lambda: bench.machine.arrive(socket, Letter()))
+    bench.arrive(25, socket)
     # s slept alone: lag 0. At 25 it is placed at V = v of busy = 20. Both are eligible, busy
     # is protected until its first deadline, v = 50, at 55.
     bench.run(100)
@@ -103,10 +102,10 @@ def test_who_had_run_less_than_the_others_preempts_when_it_wakes() -> None:
     bench.spawn("busy", bench.computes(1_000, name="busy"))
     s = bench.spawn("s", serving(bench, socket, 10, 5, 5))
     # busy 0-50 (v 50), s 50-60 (v 10); V = 30, so s leaves with lag 20.
-    bench.at(80, lambda: bench.machine.arrive(socket, Letter()))
+    bench.arrive(80, socket)
     # At 80 busy has v 70 = V. s is placed at 70 - 20 x 2/1 = 30, so that V = 50 and its lag
     # is 20 again: busy (70 > 50) is not eligible, s is, and runs at once, 80-85.
-    bench.at(95, lambda: bench.machine.arrive(socket, Letter()))
+    bench.arrive(95, socket)
     # It leaves with v 35, V 52: lag 17. At 95 busy has v 80: s at 80 - 34 = 46, V = 63.
     bench.run(200)
     assert starts(bench) == [
@@ -126,7 +125,7 @@ def test_lag_does_not_grow_in_sleep() -> None:
     socket = bench.socket("socket", Letter())
     bench.spawn("busy", bench.computes(100_000))
     bench.spawn("s", serving(bench, socket, 10, 1_000))
-    bench.at(10_000, lambda: bench.machine.arrive(socket, Letter()))
+    bench.arrive(10_000, socket)
     # s leaves at 60 with lag 20, as above. At 10,000 busy has v 9,990: s is placed at 9,950,
     # with V = 9,970. It runs until its deadline, 9,950 + 100: 10,000-10,100, then takes turns;
     # sleeping for long has won it 20 and no more.
@@ -142,7 +141,7 @@ def test_a_running_thread_is_protected_from_one_with_lag_while_it_is_eligible_it
     bench.spawn("b", bench.computes(1_000))
     # a 0-50; s 50-60, v 10, V = 60 // 3 = 20: lag 10. b 60-110 (v 50, its deadline). a: v 50,
     # V = 50, deadlines 150: a 110-.
-    bench.at(70, lambda: bench.machine.arrive(socket, Letter()))
+    bench.arrive(70, socket)
     # At 70: a 50, b 10, V = 30; s at 30 - 10 x 3/2 = 15. b (v 10) is eligible and protected
     # until its deadline, v = 50, at 110. Then V = 115 // 3: s 15 is the only one eligible.
     bench.run(120)
@@ -158,7 +157,7 @@ def test_who_slept_owing_and_wakes_soon_still_owes() -> None:
     bench.spawn("s", serving(bench, socket, 10, 60))
     bench.spawn("busy", bench.computes(1_000))
     # s 0-10: v 10, V = 5: it sleeps, but stays in the competition.
-    bench.at(12, lambda: bench.machine.arrive(socket, Letter()))
+    bench.arrive(12, socket)
     # At 12 V = (10 + 2) / 2 = 6 < 10: s stays at v 10, with its deadline of 50. busy runs
     # until its own deadline, v = 50, at 60; s until v 50, at 100: V = 50, deadline 150 each.
     bench.run(150)
@@ -170,7 +169,7 @@ def test_who_slept_owing_and_wakes_late_is_placed_right_and_gains_nothing() -> N
     socket = bench.socket("socket", Letter())
     bench.spawn("s", serving(bench, socket, 10, 1_000))
     bench.spawn("busy", bench.computes(1_000))
-    bench.at(30, lambda: bench.machine.arrive(socket, Letter()))
+    bench.arrive(30, socket)
     # At 30 busy has v 20: V = 15 > 10, so s's debt is forgiven and it starts at V of the
     # others, 20, with a deadline of 120. It does not preempt: busy goes on until v 50, at 60;
     # then s from 20 to 120, 60-160.
@@ -179,28 +178,28 @@ def test_who_slept_owing_and_wakes_late_is_placed_right_and_gains_nothing() -> N
 
 
 def test_a_sleeper_that_owes_counts_in_the_mean_until_it_is_picked() -> None:
-    queue = fair()()
+    queue: Any = fair()()
     threads = [FakeThread(name) for name in "abc"]
     a, b, c = threads
     for thread in threads:
         thread.entity = queue.entity()
-        queue.enqueue(thread, None)  # type: ignore[arg-type]
+        queue.enqueue(thread, None)
     assert queue.pick() is a
-    queue.ran(a, 30)  # type: ignore[arg-type]
-    queue.remove_current(a)  # type: ignore[arg-type]
+    queue.ran(a, 30)
+    queue.remove_current(a)
     # a asleep with v 30, V = 10: still there, and not to be stolen or counted as waiting.
-    assert queue.holds(a)  # type: ignore[arg-type]
+    assert queue.holds(a)
     assert queue.waiting == 2
     assert queue.pick() is b
-    queue.ran(b, 45)  # type: ignore[arg-type]
-    queue.put_back(b)  # type: ignore[arg-type]
+    queue.ran(b, 45)
+    queue.put_back(b)
     # v 30, 45, 0, V = 25: c. Without a, V would be 22.
     assert queue.pick() is c
-    queue.ran(c, 45)  # type: ignore[arg-type]
-    queue.put_back(c)  # type: ignore[arg-type]
+    queue.ran(c, 45)
+    queue.put_back(c)
     # v 30, 45, 45, V = 40: a alone is eligible. It is picked and leaves; then V = 45: b.
     assert queue.pick() is b
-    assert not queue.holds(a)  # type: ignore[arg-type]
+    assert not queue.holds(a)
 
 
 def test_a_sleeper_that_owes_wakes_where_it_is_counted_though_another_core_is_idle() -> None:
@@ -209,7 +208,7 @@ def test_a_sleeper_that_owes_wakes_where_it_is_counted_though_another_core_is_id
     s = bench.spawn("s", serving(bench, socket, 10, 20))  # core 0
     bench.spawn("short", bench.computes(11, name="short"))  # core 1
     bench.spawn("busy", bench.computes(200, name="busy"))  # core 0, behind s
-    bench.at(12, lambda: bench.machine.arrive(socket, Letter()))
+    bench.arrive(12, socket)
     # At 10 s sleeps owing; at 11 core 1 falls idle, nobody waits. At 12 s is woken: it has
     # never left core 0's competition (Linux: ttwu_runnable), so it waits there for busy.
     bench.run(300)
@@ -315,7 +314,7 @@ class Plain:
 @given(seed=st.integers(0, 10**9), threads=st.integers(1, 6))
 def test_the_queue_picks_whom_a_plain_implementation_picks(seed: int, threads: int) -> None:
     rng = random.Random(seed)
-    queue = eevdf.Queue(eevdf.Options(slice="100ns", tick="0s"))
+    queue: Any = fair()()
     plain = Plain(100, 200)
     sleeping = [FakeThread(str(n)) for n in range(threads)]
     current: Any = None
@@ -329,7 +328,7 @@ def test_the_queue_picks_whom_a_plain_implementation_picks(seed: int, threads: i
         action = rng.choice(["wake", "wake", "switch", "sleep"])
         if action == "wake" and sleeping:
             woken = sleeping.pop(rng.randrange(len(sleeping)))
-            queue.enqueue(woken, current)  # type: ignore[arg-type]
+            queue.enqueue(woken, current)
             plain.wake(woken.name)
             if current is not None:
                 continue

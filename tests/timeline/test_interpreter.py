@@ -81,7 +81,7 @@ def test_a_blocking_call_lets_the_other_thread_compute() -> None:
 
     bench.spawn("reader", reader)
     bench.spawn("busy", bench.computes(2_000, name="busy"))
-    bench.at(300, lambda: bench.machine.arrive(socket, Letter()))
+    bench.arrive(300, socket)
     # reader 0-100, then waits outside the lock; busy from 100. The reader, woken at 300,
     # asks for the lock at 1,300, computes 1,300-1,350; busy goes on.
     assert bench.run(5_000) == [(1_350, "reader"), (2_150, "busy")]
@@ -145,19 +145,38 @@ def test_a_computation_is_interrupted_whatever_the_program_does_next() -> None:
 
 
 def test_a_thread_that_starts_waits_for_what_the_only_other_one_still_computes() -> None:
-    bench = python()
+    bench = python(eventfd_write_ns=20)
     eventfd = bench.socket()
 
     def first(kernel: Kernel) -> Steps:
         yield from kernel.compute(300)
-        yield from kernel.eventfd_write(eventfd)  # drops the lock, at 300
+        yield from kernel.eventfd_write(eventfd)
         yield from kernel.compute(10)
         yield from kernel.settle()
         bench.note("first")
 
     bench.spawn("first", first)
     bench.at(100, lambda: bench.spawn("second", bench.computes(50, name="second")))
-    assert bench.run(10_000)[0] == (350, "second")
+    # The first drops the lock at 300 and writes until 320; the second has it 300-350.
+    assert bench.run(10_000) == [(350, "second"), (360, "first")]
+
+
+def test_who_drops_the_lock_and_wants_it_back_at_once_may_have_it() -> None:
+    # Dropping signals the waiter; until it runs, whoever comes first takes the lock.
+    bench = python(idle_exit_ns=50)
+    socket = bench.socket("socket", Letter())
+
+    def quick(kernel: Kernel) -> Steps:
+        yield from kernel.compute(300)
+        yield from kernel.recvfrom(socket)
+        yield from kernel.compute(100)
+        yield from kernel.settle()
+        bench.note("quick")
+
+    bench.spawn("quick", quick)
+    bench.spawn("waiter", bench.computes(10, name="waiter"))
+    # Both start at 50. The waiter, signalled at 350, finds it taken again at 400.
+    assert bench.run(10_000) == [(450, "quick"), (510, "waiter")]
 
 
 def test_a_forced_switch_waits_for_the_return_from_what_is_no_python() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
-from bench import Bench, Letter
+from bench import Bench
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,7 +51,7 @@ def test_a_woken_thread_goes_where_it_was_if_that_core_is_idle() -> None:
     socket = bench.socket()
     bench.spawn("first", bench.computes(50))  # core 0
     thread = bench.spawn("waiter", receiver(bench, socket))  # core 1
-    bench.at(100, lambda: bench.machine.arrive(socket, Letter()))
+    bench.arrive(100, socket)
     assert bench.run(200)[1:] == [(110, "core 1")]
     assert (thread.migrations, bench.machine.migrations) == (0, 0)
 
@@ -61,7 +61,7 @@ def test_a_woken_thread_goes_to_another_idle_core_if_its_own_is_busy() -> None:
     socket = bench.socket()
     thread = bench.spawn("waiter", receiver(bench, socket))  # core 0
     bench.at(50, lambda: bench.spawn("busy", bench.computes(1_000)))  # core 0
-    bench.at(100, lambda: bench.machine.arrive(socket, Letter()))
+    bench.arrive(100, socket)
     assert bench.run(200) == [(110, "core 1")]
     assert (thread.migrations, bench.machine.migrations) == (1, 1)
     assert (bench.cpu(0), bench.cpu(1)) == ({"user": 150, "idle": 50}, {"user": 10, "idle": 190})
@@ -73,7 +73,7 @@ def test_a_woken_thread_waits_at_its_own_core_if_all_are_busy() -> None:
     thread = bench.spawn("waiter", receiver(bench, socket))  # core 0
     bench.at(50, lambda: bench.spawn("a", bench.computes(100, name="a")))  # core 0
     bench.at(50, lambda: bench.spawn("b", bench.computes(300, name="b")))  # core 1
-    bench.at(100, lambda: bench.machine.arrive(socket, Letter()))
+    bench.arrive(100, socket)
     assert bench.run(1_000) == [(150, "a"), (160, "core 0"), (350, "b")]
     assert thread.off_core[0] == 50  # runnable from 100 to 150
 
@@ -123,9 +123,9 @@ def test_who_comes_back_to_the_core_that_it_ran_on_last_is_there() -> None:
     # At 100 core 1 is in an interrupt: whether the waiter waits for it or moves to core 0,
     # at 400, with core 0 busy, it runs on core 1, and knows it.
     bench.at(90, lambda: occupy(bench, 1, until=200))
-    bench.at(100, lambda: bench.machine.arrive(socket, Letter()))
+    bench.arrive(100, socket)
     bench.at(300, lambda: bench.spawn("busy", bench.computes(1_000)))
-    bench.at(400, lambda: bench.machine.arrive(socket, Letter()))
+    bench.arrive(400, socket)
     bench.run(500)
     assert bench.log[-1] == (410, "core 1")
     for core in bench.machine.cores:
@@ -158,8 +158,7 @@ def test_no_core_idles_while_a_thread_waits(
     for number, turns in enumerate(threads):
         bench.spawn(str(number), program(turns))
     for number, (at_ns, ns) in enumerate(interrupts):
-        core = bench.machine.cores[number % cores]
-        bench.at(at_ns, lambda core=core, ns=ns: core.interrupt(ns, lambda: None))
+        bench.interrupt(at_ns, ns, core=number % cores)
     violations = []
 
     def look() -> None:

@@ -57,7 +57,7 @@ def each(counts: Mapping[str, int]) -> dict[str, float]:
 
 EPOLL = {"epoll_wait": 1, "recvfrom": 1, "sendto": 1}
 
-MODELS: dict[str, tuple[str, dict[str, Any], dict[str, float], float]] = {
+MODELS: dict[str, tuple[str, dict[str, Any], dict[str, int], int]] = {
     # A thread sleeps in recvfrom; each answer's recvfrom is the next request's.
     "blocking": ("blocking", {}, {"recvfrom": 1, "sendto": 1}, 1),
     "select": ("select", {}, {"select": 1, "recvfrom": 1, "sendto": 1}, 1),

@@ -1,6 +1,7 @@
 """Readiness: select, poll, epoll, and asking around a ring."""
 
 from collections.abc import Generator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -69,7 +70,7 @@ def test_epoll_reports_in_the_order_of_arrival() -> None:
     bench.spawn("a", watching(bench, sockets, rounds=2))
     bench.at(50, lambda: bench.spawn("busy", bench.computes(100, name="busy")))
     for at_ns, number in ((60, 3), (70, 1), (80, 2)):
-        bench.at(at_ns, lambda number=number: bench.machine.arrive(sockets[number], Letter()))
+        bench.arrive(at_ns, sockets[number])
     # Woken by the first, it runs at 150 and finds all three: batching emerges.
     assert bench.run(1_000) == [(150, "busy"), (150, "3 1 2")]
     assert bench.machine.wakeups == 1
@@ -94,7 +95,7 @@ def test_level_triggered_looks_again_at_what_it_reported() -> None:
     bench = Bench(epoll_wait_ns=5, epoll_wait_per_event_ns=10)
     sockets = [bench.socket("a", Letter())]
     thread = bench.spawn("t", watching(bench, sockets, rounds=2))
-    bench.at(500, lambda: bench.machine.arrive(sockets[0], Letter()))
+    bench.arrive(500, sockets[0])
     # 5 + 10 to report it; the next call, 5, finds it empty, 10, before it sleeps at 30;
     # 10 to report it again.
     assert bench.run(1_000) == [(15, "a"), (510, "a")]
@@ -106,7 +107,7 @@ def test_edge_triggered_reports_once_until_more_arrives() -> None:
     bench = Bench(epoll_wait_ns=5, epoll_wait_per_event_ns=10)
     sockets = [bench.socket("a", Letter(), Letter())]
     thread = bench.spawn("t", watching(bench, sockets, rounds=3, edge=True))
-    bench.at(500, lambda: bench.machine.arrive(sockets[0], Letter()))
+    bench.arrive(500, sockets[0])
     # Reported once though two are there (one is left unread); not looked at again: asleep
     # at 20; the third arrival reports it anew.
     assert bench.run(1_000) == [(15, "a"), (510, "a")]
@@ -160,7 +161,7 @@ def polling(bench: Bench, call: str, sockets: list[Socket], timeouts: list[int |
     return program
 
 
-POLL = {
+POLL: dict[str, Any] = {
     "syscall_ns": 1,
     "poll_ns": 5,
     "poll_per_descriptor_ns": 10,
@@ -174,7 +175,7 @@ def test_a_call_that_blocks_registers_on_all_and_scans_twice(call: str) -> None:
     bench = Bench(**POLL)
     sockets = [bench.socket(f"{n}") for n in range(4)]
     thread = bench.spawn("a", polling(bench, call, sockets, [None]))
-    bench.at(5_000, lambda: bench.machine.arrive(sockets[2], Letter()))
+    bench.arrive(5_000, sockets[2])
     # First pass: 1 + 5 + 4 x 10, and joining 4 queues 400: asleep at 446.
     # Second pass: 40, and the program's look at the answer: 4 x 2.
     assert bench.run(10_000) == [(5_048, "2")]
@@ -322,10 +323,10 @@ def polled(
 
     only = bench.machine.cores[0]
     for at_ns, number in arrivals:
-        bench.at(at_ns, lambda number=number: arrive(number))
+        bench.at(at_ns, partial(arrive, number))
     for at_ns, number in interrupts:
         # A message that comes by interrupt: several may be queued on the core.
-        bench.at(at_ns, lambda number=number: only.interrupt(300, lambda: arrive(number)))
+        bench.at(at_ns, partial(only.interrupt, 300, partial(arrive, number)))
     bench.run(40_001)
     # Asks are counted when they are through: let the last ones come to an end alike.
     for socket in ring.sockets:
@@ -367,7 +368,7 @@ def test_asks_in_vain_are_counted_and_charged() -> None:
     for number in range(3):
         ring.add(bench.socket(f"{number}", nonblocking=True))
     thread = bench.spawn("a", asking(bench, ring))
-    bench.at(95, lambda: bench.machine.arrive(ring.sockets[1], Letter()))
+    bench.arrive(95, ring.sockets[1])
     # Asks begin at 0, 10, 20 ...; at 95 the one of socket 0 is under way (90), so socket 1
     # answers at 100: 10 asks in vain. Then 4 + 20.
     assert bench.run(110) == [(124, "1")]
@@ -383,7 +384,7 @@ def test_an_ask_that_has_begun_does_not_see_what_comes_then() -> None:
     for number in range(3):
         ring.add(bench.socket(f"{number}", nonblocking=True))
     bench.spawn("a", asking(bench, ring))
-    bench.at(15, lambda: bench.machine.arrive(ring.sockets[1], Letter()))
+    bench.arrive(15, ring.sockets[1])
     # Socket 1 is being asked, 10-20: it is found in the next round, at 40.
     assert bench.run(100)[:1] == [(40, "1")]
 
@@ -395,7 +396,7 @@ def test_spinning_leaves_nothing_behind() -> None:
     bench.spawn("a", asking(bench, ring))
     count = 200
     for number in range(count):
-        bench.at(1_000 * number, lambda: bench.machine.arrive(ring.sockets[0], Letter()))
+        bench.arrive(1_000 * number, ring.sockets[0])
     bench.run(1_000 * count)
     assert len(bench.log) == count
     assert len(bench.env._queue) < 5

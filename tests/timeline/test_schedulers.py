@@ -4,7 +4,7 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
-from bench import Bench, Letter, rr
+from bench import Bench, rr
 
 from iosim.machine.kernel import Kernel
 
@@ -29,7 +29,7 @@ def test_under_fifo_a_woken_thread_waits_until_the_running_one_sleeps() -> None:
 
     bench.spawn("waiter", waiter)
     bench.at(10, lambda: bench.spawn("busy", bench.computes(10_000, name="busy")))
-    bench.at(20, lambda: bench.machine.arrive(socket, Letter()))
+    bench.arrive(20, socket)
     assert bench.run(20_000) == [(10_010, "busy"), (10_010, "received")]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Generator
 from typing import Any
 
-from bench import Bench, Letter, rr
+from bench import Bench, rr
 
 from iosim.machine.kernel import Kernel
 from iosim.machine.locks import Mutex
@@ -160,7 +160,7 @@ def test_a_call_that_a_signal_interrupts_waits_on() -> None:
 
     thread = bench.spawn("a", program)
     handled.raise_at(100, 10)
-    bench.at(500, lambda: bench.machine.arrive(socket, Letter()))
+    bench.arrive(500, socket)
     assert bench.run(1_000) == [(100, "handler"), (110, "handled"), (500, "received")]
     assert thread.voluntary == 2
     assert bench.calls() == {"rt_sigaction": 1, "rt_sigreturn": 1, "recvfrom": 1}
@@ -230,7 +230,7 @@ def test_a_handler_may_sleep_longer_than_the_sleep_that_it_interrupted() -> None
         bench.note("slept")
 
     thread = bench.spawn("a", program)
-    bench.at(5_000, lambda: bench.machine.arrive(socket, Letter()))
+    bench.arrive(5_000, socket)
     # The timer of the sleep is not the handler's: it wakes it neither at 1,000 nor ever.
     assert bench.run(10_000) == [(5_000, "handler received"), (5_000, "slept")]
     assert bench.moments("woke") == [(100, "woke", "a"), (5_000, "woke", "a")]

@@ -56,7 +56,7 @@ def test_what_arrives_during_the_entry_is_found() -> None:
         bench.note("received")
 
     thread = bench.spawn("a", program)
-    bench.at(3, lambda: bench.machine.arrive(socket, Letter()))
+    bench.arrive(3, socket)
     assert bench.run(1_000) == [(25, "received")]
     assert thread.voluntary == 0
 

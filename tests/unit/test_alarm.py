@@ -1,26 +1,27 @@
 """Alarms and agendas: SimPy events that are set again and again."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from simpy.core import Environment
 
 from iosim.machine.agenda import Agenda
 from iosim.machine.alarm import FAR_NS, NEVER, Alarm
+from iosim.machine.clock import Clock
 
 
-def at(env: Environment, ns: int, action: Callable[[], Any]) -> None:
+def at(env: Clock, ns: int, action: Callable[[], Any]) -> None:
     timeout = env.timeout(ns)
     assert timeout.callbacks is not None
     timeout.callbacks.append(lambda _: action())
 
 
 @pytest.fixture
-def env() -> Environment:
-    return Environment(initial_time=0)
+def env() -> Clock:
+    return Clock(initial_time=0)
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def log() -> list[int]:
     return []
 
 
-def test_an_alarm_acts_once_when_it_is_due(env: Environment, log: list[int]) -> None:
+def test_an_alarm_acts_once_when_it_is_due(env: Clock, log: list[int]) -> None:
     alarm = Alarm(env, lambda: log.append(env._now))
     alarm.set(100)
     env.run(until=1_000)
@@ -36,7 +37,7 @@ def test_an_alarm_acts_once_when_it_is_due(env: Environment, log: list[int]) -> 
     assert alarm.due_ns == NEVER
 
 
-def test_an_alarm_sets_itself_again(env: Environment, log: list[int]) -> None:
+def test_an_alarm_sets_itself_again(env: Clock, log: list[int]) -> None:
     def action() -> None:
         log.append(env._now)
         if len(log) < 4:
@@ -48,14 +49,14 @@ def test_an_alarm_sets_itself_again(env: Environment, log: list[int]) -> None:
     assert log == [5, 15, 35, 65]
 
 
-def test_an_alarm_may_be_due_at_once(env: Environment, log: list[int]) -> None:
+def test_an_alarm_may_be_due_at_once(env: Clock, log: list[int]) -> None:
     alarm = Alarm(env, lambda: log.append(env._now))
     at(env, 50, lambda: alarm.set(50))
     env.run(until=1_000)
     assert log == [50]
 
 
-def test_an_alarm_moved_later_acts_later_only(env: Environment, log: list[int]) -> None:
+def test_an_alarm_moved_later_acts_later_only(env: Clock, log: list[int]) -> None:
     alarm = Alarm(env, lambda: log.append(env._now))
     alarm.set(100)
     at(env, 50, lambda: alarm.set(300))
@@ -63,7 +64,7 @@ def test_an_alarm_moved_later_acts_later_only(env: Environment, log: list[int]) 
     assert log == [300]
 
 
-def test_an_alarm_moved_earlier_acts_earlier_only(env: Environment, log: list[int]) -> None:
+def test_an_alarm_moved_earlier_acts_earlier_only(env: Clock, log: list[int]) -> None:
     alarm = Alarm(env, lambda: log.append(env._now))
     alarm.set(300)
     at(env, 50, lambda: alarm.set(100))
@@ -71,7 +72,7 @@ def test_an_alarm_moved_earlier_acts_earlier_only(env: Environment, log: list[in
     assert log == [100]
 
 
-def test_an_alarm_moved_there_and_back_acts_once(env: Environment, log: list[int]) -> None:
+def test_an_alarm_moved_there_and_back_acts_once(env: Clock, log: list[int]) -> None:
     alarm = Alarm(env, lambda: log.append(env._now))
     for due_ns in (300, 100, 300, 200, 300):
         alarm.set(due_ns)
@@ -79,9 +80,7 @@ def test_an_alarm_moved_there_and_back_acts_once(env: Environment, log: list[int
     assert log == [300]
 
 
-def test_a_cancelled_alarm_does_not_act_and_can_be_set_again(
-    env: Environment, log: list[int]
-) -> None:
+def test_a_cancelled_alarm_does_not_act_and_can_be_set_again(env: Clock, log: list[int]) -> None:
     alarm = Alarm(env, lambda: log.append(env._now))
     alarm.set(100)
     at(env, 50, alarm.cancel)
@@ -90,14 +89,14 @@ def test_a_cancelled_alarm_does_not_act_and_can_be_set_again(
     assert log == [400]
 
 
-def test_setting_later_leaves_one_entry_in_the_heap(env: Environment) -> None:
+def test_setting_later_leaves_one_entry_in_the_heap(env: Clock) -> None:
     alarm = Alarm(env, lambda: None)
     for due_ns in range(100, 10_000, 100):
         alarm.set(due_ns)
     assert len(env._queue) == 1
 
 
-def test_what_is_beyond_every_run_is_not_put_in_the_heap(env: Environment, log: list[int]) -> None:
+def test_what_is_beyond_every_run_is_not_put_in_the_heap(env: Clock, log: list[int]) -> None:
     alarm = Alarm(env, lambda: log.append(env._now))
     for _ in range(50):
         alarm.set(FAR_NS + 1)
@@ -107,16 +106,16 @@ def test_what_is_beyond_every_run_is_not_put_in_the_heap(env: Environment, log: 
     assert log == [100]
 
 
-def test_an_alarm_lives_beside_ordinary_simpy_processes(env: Environment) -> None:
+def test_an_alarm_lives_beside_ordinary_simpy_processes(env: Clock) -> None:
     log: list[tuple[int, str]] = []
 
     def process() -> Any:
         for _ in range(3):
             yield env.timeout(100)
-            log.append((int(env.now), "process"))
-            alarm.set(int(env.now) + 30)
+            log.append((env._now, "process"))
+            alarm.set(env._now + 30)
 
-    alarm = Alarm(env, lambda: log.append((int(env.now), "alarm")))
+    alarm = Alarm(env, lambda: log.append((env._now, "alarm")))
     env.process(process())
     env.run()
     assert log == [
@@ -136,7 +135,7 @@ def test_an_alarm_acts_when_its_last_setting_says(
 ) -> None:
     # Odd instants for the commands, so that none falls on a due time.
     commands = sorted(((2 * t + 1, d) for t, d in commands), key=lambda command: command[0])
-    env = Environment(initial_time=0)
+    env = Clock(initial_time=0)
     log: list[int] = []
     alarm = Alarm(env, lambda: log.append(env._now))
     expected: list[int] = []
@@ -150,7 +149,7 @@ def test_an_alarm_acts_when_its_last_setting_says(
             at(env, at_ns, alarm.cancel)
         else:
             due = at_ns + 2 * delay + 1
-            at(env, at_ns, lambda due=due: alarm.set(due))
+            at(env, at_ns, partial(alarm.set, due))
     if due is not None:
         expected.append(due)
     env.run(until=10_000)
@@ -166,12 +165,12 @@ def test_an_alarm_acts_when_its_last_setting_says(
 def test_an_agenda_calls_in_the_order_of_time_then_of_entry(
     items: list[tuple[int, int]],
 ) -> None:
-    env = Environment(initial_time=0)
+    env = Clock(initial_time=0)
     called: list[tuple[int, int]] = []
     agenda = Agenda(env, lambda number: called.append((env._now, number)))
     for number, (entered_ns, delay_ns) in enumerate(items):
         due_ns = entered_ns + delay_ns
-        at(env, entered_ns, lambda due_ns=due_ns, number=number: agenda.at(due_ns, number))
+        at(env, entered_ns, partial(agenda.at, due_ns, number))
     env.run(until=1_000)
     entered = sorted(range(len(items)), key=lambda number: (items[number][0], number))
     expected = sorted(((sum(items[number]), order, number) for order, number in enumerate(entered)))
@@ -179,7 +178,7 @@ def test_an_agenda_calls_in_the_order_of_time_then_of_entry(
     assert len(agenda) == 0
 
 
-def test_what_is_called_may_put_more_on_the_agenda(env: Environment) -> None:
+def test_what_is_called_may_put_more_on_the_agenda(env: Clock) -> None:
     called: list[tuple[int, str]] = []
 
     def act(name: str) -> None:

@@ -4,8 +4,8 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from simpy.core import Environment
 
+from iosim.machine.clock import Clock
 from iosim.machine.kernel import Kernel
 from iosim.machine.machine import Machine
 from iosim.machine.request import PARTS, Request
@@ -21,7 +21,7 @@ def still_machine() -> Machine:
     """A machine on which nothing happens."""
     costs = load_profile("free").costs
     return Machine(
-        Environment(initial_time=0),
+        Clock(initial_time=0),
         1,
         lambda: fifo.Queue(fifo.Options()),
         costs,

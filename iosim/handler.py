@@ -149,15 +149,15 @@ class Jobs:
         # (until when, number, request): those in a `sleep` step.
         self.sleeping: list[tuple[int, int, Request]] = []
 
-    def on_readable(self, socket: Socket) -> Generator[Any, Any, bool]:
+    def on_readable(
+        self, socket: Socket | None, request: Request | None = None
+    ) -> Generator[Any, Any, bool]:
         """Receive what `socket` has, a request or a device's answer, and go on with it.
 
-        False if there was nothing, or no more will come: the socket is then closed.
+        That is: do the request's steps, up to one that would block, or answer it. False if
+        there was nothing, or no more will come: the socket is then closed. Without a socket
+        `request` is gone on with.
         """
-        return self._go_on(socket, None)
-
-    def _go_on(self, socket: Socket | None, request: Request | None) -> Generator[Any, Any, bool]:
-        """Do a request's steps, up to one that would block, or answer it."""
         kernel = self._kernel
         if socket is not None:
             message = yield from kernel.recvfrom(socket)
@@ -211,4 +211,4 @@ class Jobs:
             due_ns, _, request = heappop(self.sleeping)
             request.device_done(min(due_ns + kernel.costs.timer_slack_ns, kernel.now_ns))
             request.begin(kernel.thread, kernel.now_ns)
-            yield from self._go_on(None, request)
+            yield from self.on_readable(None, request)

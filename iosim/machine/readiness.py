@@ -302,7 +302,11 @@ class ReadinessCalls(Calls):
         else:
             looked_at, epoll.ready = ready, []
         ns = len(looked_at) * self.costs.epoll_wait_per_event_ns
-        self.thread.charge(SYSCALL, ns, "epoll_wait")
+        if ns:  # as `charge`, written out
+            thread = self.thread
+            thread.segments.append((SYSCALL, ns, "epoll_wait"))
+            thread.debt_ns += ns
+            thread.core.cpu_ns[SYSCALL] += ns
         events = []
         for item in looked_at:
             if item.socket.received:

@@ -213,12 +213,17 @@ class SocketCalls(Calls):
             segments.append((SOFTIRQ, softirq_ns, "receive softirq"))
             cpu_ns[SOFTIRQ] += softirq_ns
             ns += softirq_ns
-        thread.debt_ns += ns
-        if thread.debt_ns:
-            if not self.undisturbed():
-                yield RUN
-        else:
+        thread.debt_ns = ns = thread.debt_ns + ns
+        if not ns:
             thread.core.count_step(thread, env._now)
+        else:
+            heap = env._queue
+            if (  # not self.undisturbed(), written out
+                (heap and heap[0][0] <= env._now + ns)
+                or thread.core.run_queue.rivals
+                or thread.pending
+            ):
+                yield RUN
         at_ns = env._now + thread.debt_ns
         message.pause(at_ns)
         peer.receive(socket, message, at_ns)

@@ -20,7 +20,7 @@ from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 from iosim.choice import Chosen
-from iosim.errors import SimulationError, Stalled
+from iosim.errors import SimulationError, Stalled, UsageError, did_you_mean
 from iosim.machine.alarm import NEVER, Alarm
 from iosim.machine.costs import Costs
 from iosim.machine.machine import Machine
@@ -31,7 +31,7 @@ from iosim.record import Record, ThreadRecord
 from iosim.recording import SLICES, Observation, cut_warm_up
 from iosim.results import ModelResult, Results, model_result
 from iosim.scenario import Scenario, label_of
-from iosim.slo import Verdict
+from iosim.slo import Verdict, known_metrics
 from iosim.statistics import relative_half_width, replications_needed
 from iosim.streams import Streams
 
@@ -215,8 +215,16 @@ def simulate(
     jobs: processes at once; None: one a core. The results are the same to the bit.
     precision: add replications until the interval is so narrow, up to `MOST_REPLICATIONS`.
     A run that cannot go on (a deadlock) is that model's `error`. Interrupted by the user,
-    it returns what has finished, marked so.
+    it returns what has finished, marked so. Raises UsageError for arguments that make no sense.
     """
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"jobs: expected at least 1, or None for one a core, found {jobs}")
+    if precision is not None and precision.metric not in known_metrics():
+        hint = did_you_mean(precision.metric, known_metrics())
+        raise UsageError(
+            f"precision: expected a metric, found {precision.metric!r}"
+            + (f"; {hint}" if hint else "")
+        )
     if profile is None:
         profile = load_profile(scenario.machine.profile)
     outcomes: dict[Task, Outcome] = {}

@@ -89,7 +89,8 @@ class Watch:
                 break
             end_ns = min(from_ns + ns, to_ns)
             name = CAUSES[SYSCALL if cause == ENTRY else cause]
-            self.work.append((thread.name, from_ns, end_ns, name, label))
+            if ns:
+                self.work.append((thread.name, from_ns, end_ns, name, label))
             from_ns = end_ns
 
     def preempted(self, thread: Thread, core: Core, at_ns: int, by: Thread) -> None:

@@ -331,6 +331,56 @@ def test_interrupts_queue(second_ns: int) -> None:
     assert bench.cpu() == {"user": 100, "softirq": 20, "idle": 80}
 
 
+def test_the_way_out_of_idle_into_an_interrupt_is_accounted_as_it_passes() -> None:
+    bench = Bench(idle_exit_ns=100, idle_exit_charged_ns=30, cold_execution_ns=20)
+    bench.interrupt(5, 10)
+    seen = {}
+
+    def look() -> None:
+        seen[bench.env._now] = bench.cpu()
+
+    for at_ns in (5, 50, 75, 90, 105, 120, 125, 130, 135, 200):
+        bench.at(at_ns, look)
+    bench.run(300)
+    # Idle until 5 and 70 of the exit's 100; 30 charged; 20 cold; 10 softirq; idle again.
+    assert seen == {
+        5: {"idle": 5},
+        50: {"idle": 50},
+        75: {"idle": 75},
+        90: {"idle": 75, "switch": 15},
+        105: {"idle": 75, "switch": 30},
+        120: {"idle": 75, "switch": 30, "refill": 15},
+        125: {"idle": 75, "switch": 30, "refill": 20},
+        130: {"idle": 75, "switch": 30, "refill": 20, "softirq": 5},
+        135: {"idle": 75, "switch": 30, "refill": 20, "softirq": 10},
+        200: {"idle": 140, "switch": 30, "refill": 20, "softirq": 10},
+    }
+
+
+def test_the_way_out_of_idle_into_a_thread_is_accounted_as_it_passes() -> None:
+    bench = Bench(idle_exit_ns=100, idle_exit_charged_ns=30, cold_execution_ns=20)
+    bench.at(5, partial(bench.spawn, "a", bench.computes(40)))
+    seen = {}
+
+    def look() -> None:
+        seen[bench.env._now] = bench.cpu()
+
+    for at_ns in (5, 60, 75, 100, 110, 125, 150, 165, 200):
+        bench.at(at_ns, look)
+    bench.run(300)
+    assert seen == {
+        5: {"idle": 5},
+        60: {"idle": 60},
+        75: {"idle": 75},
+        100: {"idle": 75, "switch": 25},
+        110: {"idle": 75, "switch": 30, "refill": 5},
+        125: {"idle": 75, "switch": 30, "refill": 20},
+        150: {"idle": 75, "switch": 30, "refill": 20, "user": 25},
+        165: {"idle": 75, "switch": 30, "refill": 20, "user": 40},
+        200: {"idle": 110, "switch": 30, "refill": 20, "user": 40},
+    }
+
+
 def test_an_idle_core_wakes_for_an_interrupt_and_idles_on() -> None:
     bench = Bench(idle_exit_ns=100, idle_exit_charged_ns=30, cold_execution_ns=20)
     bench.interrupt(1_000, 10, then="irq")

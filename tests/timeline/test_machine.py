@@ -106,6 +106,27 @@ def test_a_pulled_thread_pays_for_its_move() -> None:
     assert bench.run(500) == [(71, "short"), (192, "waiting")]
 
 
+def test_who_moves_to_another_core_finds_nothing_of_its_own_in_the_cache() -> None:
+    bench = Bench(
+        cores=2,
+        cache_refill_per_kib_ns=((0, 0), (16_384, 1), (65_536, 5)),
+        cache_bytes=65_536,
+        thread_working_set_bytes=16_384,
+    )
+    socket = bench.socket()
+    thread = bench.spawn("waiter", receiver(bench, socket))  # core 0
+    bench.at(100, lambda: bench.spawn("other", bench.computes(50, name="other")))  # core 0
+    bench.arrive(1_000, socket)
+    bench.at(2_000, lambda: bench.spawn("busy", bench.computes(5_000)))  # core 0
+    bench.arrive(2_500, socket)
+    bench.run(4_000)
+    # New: 80. After the other on its own core: 16 (a reuse distance of 16 KiB). Moved: 80.
+    refills = [to - start for name, start, to, cause, _ in bench.watch.work
+               if (name, cause) == ("waiter", "refill")]  # fmt: skip
+    assert refills == [80, 16, 80]
+    assert thread.migrations == 1
+
+
 def test_a_core_pulls_at_the_end_of_an_interrupt_too() -> None:
     bench = Bench(cores=2)
     bench.spawn("long", bench.computes(1_000, name="long"))  # core 0

@@ -11,7 +11,7 @@ import pytest
 
 from iosim import simulation
 from iosim.choice import Chosen
-from iosim.errors import SimulationError
+from iosim.errors import SimulationError, UsageError
 from iosim.io_models import epoll
 from iosim.profile import load as load_profile
 from iosim.results import Results
@@ -347,6 +347,17 @@ class TestErrors:
             assert gc.get_threshold() == (701, 11, 13)
         finally:
             gc.set_threshold(*before)
+
+
+class TestArguments:
+    def test_no_processes_at_all_are_refused(self) -> None:
+        with pytest.raises(UsageError, match="jobs: expected at least 1"):
+            simulate(scenario("epoll"), jobs=0)
+
+    def test_a_precision_of_an_unknown_metric_is_refused_with_the_near_match(self) -> None:
+        precision = Precision("5%@p99", "response_time_p9_ns", 0.05)
+        with pytest.raises(UsageError, match="did you mean 'response_time_p99_ns'"):
+            simulate(scenario("epoll"), precision=precision)
 
 
 class TestProfile:

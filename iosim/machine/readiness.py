@@ -296,19 +296,15 @@ class ReadinessCalls(Calls):
 
     def _take_ready(self, epoll: Epoll, max_events: int) -> list[Socket]:
         """Look through the ready list, as far as there is room for events. Plain call."""
-        ready = epoll.ready
-        if len(ready) > max_events:
-            looked_at, epoll.ready = ready[:max_events], ready[max_events:]
-        else:
-            looked_at, epoll.ready = ready, []
-        ns = len(looked_at) * self.costs.epoll_wait_per_event_ns
-        if ns:  # as `charge`, written out
-            thread = self.thread
-            thread.segments.append((SYSCALL, ns, "epoll_wait"))
-            thread.debt_ns += ns
-            thread.core.cpu_ns[SYSCALL] += ns
-        events = []
-        for item in looked_at:
+        ready, epoll.ready = epoll.ready, []
+        events: list[Socket] = []
+        looked_at = 0
+        for item in ready:
+            if len(events) == max_events:
+                # No room: the rest stays, before what has just been put back.
+                epoll.ready[:0] = ready[looked_at:]
+                break
+            looked_at += 1
             if item.socket.received:
                 events.append(item.socket)
                 if item.edge:
@@ -317,6 +313,12 @@ class ReadinessCalls(Calls):
                     epoll.ready.append(item)
             else:
                 item.listed = False
+        ns = looked_at * self.costs.epoll_wait_per_event_ns
+        if ns:  # as `charge`, written out
+            thread = self.thread
+            thread.segments.append((SYSCALL, ns, "epoll_wait"))
+            thread.debt_ns += ns
+            thread.core.cpu_ns[SYSCALL] += ns
         return events
 
     # ------------------------------------------------------------------ select and poll

@@ -116,6 +116,28 @@ def test_edge_triggered_reports_once_until_more_arrives() -> None:
     assert thread.voluntary == 2
 
 
+@pytest.mark.parametrize("per_event_ns", [0, 10])
+@pytest.mark.parametrize("max_events", [1, 2, 3])
+def test_what_is_stale_takes_no_room_from_what_is_ready(max_events: int, per_event_ns: int) -> None:
+    bench = Bench(epoll_wait_per_event_ns=per_event_ns)
+    sockets = [bench.socket(f"{n}", Letter()) for n in range(4)]
+
+    def program(kernel: Kernel) -> Steps:
+        epoll = yield from kernel.epoll_create1()
+        for socket in sockets:
+            yield from kernel.epoll_ctl_add(epoll, socket)
+        # 0, 1 and 2 are on the ready list, but have been read when it is looked at.
+        for socket in sockets[:3]:
+            yield from kernel.recvfrom(socket)
+        events = yield from kernel.epoll_wait(epoll, max_events)
+        yield from kernel.settle()
+        bench.note(" ".join(names(events)))
+
+    thread = bench.spawn("a", program)
+    assert bench.run(1_000) == [(4 * per_event_ns, "3")]
+    assert thread.voluntary == 0
+
+
 def test_what_is_there_before_epoll_ctl_is_reported() -> None:
     for edge in (False, True):
         bench = Bench()

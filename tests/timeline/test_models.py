@@ -5,6 +5,7 @@ of a whole run are then so many for each request, exactly.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -191,6 +192,39 @@ def test_a_blocking_server_has_no_time_for_own_work_but_in_a_thread_for_it() -> 
     assert run("blocking", own_work={"chunk": "100us"}).own_work_ns == 0
     record = run("blocking", {"own_work_thread": True}, own_work={"chunk": "100us"})
     assert record.own_work_ns > 0.97 * record.window_ns
+
+
+def cpython(model: str) -> Record:
+    scenario = from_data(
+        {
+            "machine": {"runtime": "cpython"},
+            "workload": {
+                "open": {"rate": "100/s", "arrivals": "deterministic", "connections": {"total": 3}}
+            },
+            "models": [model],
+            "server": {"handler": [{"cpu": "100us"}]},
+            "run": {"duration": "209ms", "warm_up": "none"},
+        }
+    )
+    costs = replace(COSTS, cpython_call_ns=1_000, cpython_lock_ns=100, cpython_event_ns=10)
+    return run_once(scenario, scenario.models[0], costs, 0)
+
+
+def test_in_cpython_each_call_costs_its_way_and_the_lock_twice() -> None:
+    record = cpython("epoll")
+    # Three calls a request, each 1,000 and 2 x 100; an event made, 10. The very first wait was
+    # begun before the load.
+    assert record.completed == REQUESTS
+    each_ns = 100_000 + 3 * (1_000 + 2 * 100) + 10
+    assert record.cores_ns[0]["user"] == REQUESTS * each_ns
+    assert "futex" not in record.syscalls  # alone, a thread takes the lock without a call
+
+
+def test_in_cpython_threads_that_come_one_after_the_other_need_no_futex_for_the_lock() -> None:
+    record = cpython("blocking")
+    assert record.completed == REQUESTS
+    assert record.voluntary_switches == REQUESTS
+    assert record.syscalls.get("futex", 0) == 0
 
 
 def test_two_readers_share_one_helper_if_there_is_only_one() -> None:

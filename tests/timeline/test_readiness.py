@@ -165,6 +165,34 @@ def test_a_socket_taken_out_is_reported_no_more() -> None:
     assert bench.machine.memory.peak["epoll items"] == 320
 
 
+def test_an_eventfd_is_readable_while_it_is_not_zero() -> None:
+    bench = Bench(syscall_ns=1, eventfd_write_ns=10, eventfd_read_ns=5)
+
+    def program(kernel: Kernel) -> Steps:
+        eventfd = yield from kernel.eventfd()
+        epoll = yield from kernel.epoll_create1()
+        yield from kernel.epoll_ctl_add(epoll, eventfd)
+        for writes in (0, 1, 3):
+            for _ in range(writes):
+                yield from kernel.eventfd_write(eventfd)
+            for _ in range(2):
+                events = yield from kernel.epoll_wait(epoll, 10, timeout_ns=0)
+                yield from kernel.settle()
+                bench.note(f"{writes} {len(events)}")
+            yield from kernel.eventfd_read(eventfd)
+
+    bench.spawn("a", program)
+    # eventfd2, epoll_create1, epoll_ctl and each wait 1, each write 11, each read 6.
+    assert bench.run(1_000) == [
+        (4, "0 0"),
+        (5, "0 0"),
+        (23, "1 1"),
+        (24, "1 1"),
+        (64, "3 1"),
+        (65, "3 1"),
+    ]
+
+
 # ------------------------------------------------------------------------ select and poll
 
 

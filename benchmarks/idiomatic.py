@@ -3,20 +3,22 @@
 What it models: the same server, clients and costs as iosim's on one core with loopback
 clients: Poisson arrivals over n connections, a clients' core that sends and receives one
 message at a time, a server core with idle exit, cold execution, context switches and
-cache refill, and recvfrom, computing, sendto, epoll_wait. Both simulators must agree on
-response time and switches (benchmarks/speed.py prints both).
+cache refill, and recvfrom, computing, sendto, epoll_wait. It tells the response times, the
+switches, the syscalls by name and the core's time by cause; on these both simulators must
+agree (benchmarks/speed.py prints some of both).
 
 Written as SimPy's documentation teaches: a process for each thread, each message on its
 way and the source, a Resource for each core, a Store for each socket or ready list, a
 timeout for each cost that has a name. Costs come from iosim's profile.
 
 Not modelled (iosim does all of this at the same time): time slices and preemption,
-syscalls by name, parts of the response time, percentiles, warm-up, connection set-up.
+parts of the response time, threads' own accounts, warm-up, connection set-up.
 """
 
 import random
+from collections import Counter
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import simpy
@@ -41,10 +43,10 @@ class Request:
 class Outcome:
     """What a run has shown."""
 
-    completed: int = 0
+    responses_ns: list[int] = field(default_factory=list)
     switches: int = 0
-    response_ns: int = 0
-    busy_ns: int = 0
+    syscalls: Counter[str] = field(default_factory=Counter)
+    cpu_ns: Counter[str] = field(default_factory=Counter)
     events: int = 0
 
 
@@ -85,13 +87,17 @@ class Model:
         with self.client_core.request() as turn:
             yield turn
             yield self.env.timeout(self.costs.syscall_ns + self.costs.recvfrom_ns)
-        self.outcome.completed += 1
-        self.outcome.response_ns += int(self.env.now) - request.sent_ns
+        self.outcome.responses_ns.append(int(self.env.now) - request.sent_ns)
 
-    def spend(self, ns: int) -> simpy.Event:
+    def spend(self, cause: str, ns: int) -> simpy.Event:
         """Let the server's core be busy for `ns`."""
-        self.outcome.busy_ns += ns
+        self.outcome.cpu_ns[cause] += ns
         return self.env.timeout(ns)
+
+    def syscall(self, name: str, ns: int) -> simpy.Event:
+        """Enter the kernel and be busy there for `ns`."""
+        self.outcome.syscalls[name] += 1
+        return self.spend("syscall", self.costs.syscall_ns + ns)
 
     def wake_up(self) -> Process:
         """The core leaves idle for the thread that has just got it."""
@@ -99,19 +105,19 @@ class Model:
             int(self.env.now) - self.idle_since_ns
         )
         yield self.env.timeout(latency_ns - charged_ns)
-        yield self.spend(charged_ns)
-        yield self.spend(cold_ns)
+        yield self.spend("switch", charged_ns)
+        yield self.spend("refill", cold_ns)
 
     def serve(self, request: Request) -> Process:
         """Read, compute, answer."""
         costs = self.costs
-        ns = costs.syscall_ns + costs.recvfrom_ns
-        yield self.spend(ns + (REQUEST_BYTES * costs.recvfrom_per_kib_ns >> 10))
-        yield self.spend(self.connection_refill_ns)
-        yield self.spend(request.demand_ns)
-        ns = costs.syscall_ns + costs.sendto_ns
-        yield self.spend(ns + (REPLY_BYTES * costs.sendto_per_kib_ns >> 10))
-        yield self.spend(costs.receive_softirq_ns)
+        copy_ns = REQUEST_BYTES * costs.recvfrom_per_kib_ns >> 10
+        yield self.syscall("recvfrom", costs.recvfrom_ns + copy_ns)
+        yield self.spend("refill", self.connection_refill_ns)
+        yield self.spend("user", request.demand_ns)
+        copy_ns = REPLY_BYTES * costs.sendto_per_kib_ns >> 10
+        yield self.syscall("sendto", costs.sendto_ns + copy_ns)
+        yield self.spend("softirq", costs.receive_softirq_ns)
         self.env.process(self.receive(request))
 
     def connection_thread(self, inbox: simpy.Store) -> Process:
@@ -123,10 +129,10 @@ class Model:
                 yield turn
                 if idle:
                     yield from self.wake_up()
-                yield self.spend(self.costs.context_switch_ns)
-                yield self.spend(self.thread_refill_ns)
+                yield self.spend("switch", self.costs.context_switch_ns)
+                yield self.spend("refill", self.thread_refill_ns)
                 yield from self.serve(request)
-                yield self.spend(self.costs.syscall_ns)
+                yield self.syscall("recvfrom", 0)  # finds nothing, and sleeps
                 self.outcome.switches += 1
                 self.idle_since_ns = int(self.env.now)
 
@@ -145,16 +151,17 @@ class Model:
                 while ready.items:
                     batch.append((yield ready.get()))
                 looked_at = len(batch) + (0 if asleep else reported)
-                ns = costs.syscall_ns + costs.epoll_wait_ns
-                yield self.spend(ns + costs.epoll_wait_per_event_ns * looked_at)
+                ns = costs.epoll_wait_ns + costs.epoll_wait_per_event_ns * looked_at
+                yield self.syscall("epoll_wait", ns)
                 for request in batch:
                     if switch_ns:
-                        yield self.spend(switch_ns)
+                        yield self.spend("user", switch_ns)
                     yield from self.serve(request)
                 reported = len(batch)
                 if not ready.items:
                     # It looks once more, finds nothing, and falls asleep.
-                    yield self.spend(ns + costs.epoll_wait_per_event_ns * reported)
+                    ns = costs.epoll_wait_ns + costs.epoll_wait_per_event_ns * reported
+                    yield self.syscall("epoll_wait", ns)
                 self.idle_since_ns = int(self.env.now)
 
 

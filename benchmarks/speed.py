@@ -4,9 +4,9 @@
 
 Prints, for each model and number of connections, simulated requests per second of CPU
 time for both, taking turns in one process so that both meet the same machine; the median
-of the ratios pair by pair; and mean response time and voluntary switches per request of
-both, which should agree. Speeds of a shared machine vary by a factor of two: look at the
-ratio.
+of the ratios pair by pair; and, of both, what should agree: mean and 99th percentile of the
+response time, voluntary switches and CPU time in syscalls per request. Speeds of a shared
+machine vary by a factor of two: look at the ratio.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import statistics
 import time
 
 import idiomatic
+import numpy as np
 
 from iosim.profile import load
 from iosim.scenario import from_data
@@ -32,7 +33,8 @@ def main() -> None:
     arguments = parser.parse_args()
     print(
         f"{'model':10} {'conns':>6} {'iosim req/s':>12} {'SimPy req/s':>12} {'ratio':>6}"
-        f"  {'events/req':>11}  {'mean us':>13}  {'switches/req':>13}"
+        f"  {'events/req':>11}  {'mean us':>13}  {'p99 us':>13}  {'switches/req':>13}"
+        f"  {'syscall us/req':>14}"
     )
     for connections in arguments.connections:
         for model in arguments.models:
@@ -61,16 +63,22 @@ def compare(model: str, connections: int, seconds: float, repeat: int) -> None:
         outcome = idiomatic.run(
             model, costs, connections, RATE_PER_S, DEMAND_NS, round(seconds * 1e9)
         )
-        other.append(outcome.completed / (time.process_time() - begun))
+        other.append(len(outcome.responses_ns) / (time.process_time() - begun))
     ratio = statistics.median(a / b for a, b in zip(own, other, strict=True))
     mean_us = record.responses.total_ns / record.answered / 1e3
+    p99_us = (record.responses.percentile(99) or 0) / 1e3
+    syscall_us = record.cores_ns[0]["syscall"] / record.answered / 1e3
+    responses_us = np.array(outcome.responses_ns) / 1e3
+    completed = len(responses_us)
     print(
         f"{model:10} {connections:6} {statistics.median(own):12,.0f} "
         f"{statistics.median(other):12,.0f} {ratio:6.2f}  "
-        f"{record.events / record.completed:5.2f} {outcome.events / outcome.completed:5.2f}  "
-        f"{mean_us:6.1f} {outcome.response_ns / outcome.completed / 1e3:6.1f}  "
+        f"{record.events / record.completed:5.2f} {outcome.events / completed:5.2f}  "
+        f"{mean_us:6.1f} {responses_us.mean():6.1f}  "
+        f"{p99_us:6.1f} {np.percentile(responses_us, 99):6.1f}  "
         f"{record.voluntary_switches / record.answered:6.3f} "
-        f"{outcome.switches / outcome.completed:6.3f}",
+        f"{outcome.switches / completed:6.3f}  "
+        f"{syscall_us:6.2f} {outcome.cpu_ns['syscall'] / completed / 1e3:7.2f}",
         flush=True,
     )
 

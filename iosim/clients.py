@@ -56,7 +56,8 @@ class Client:
         self.busy = False
         # When the client has received its last answer.
         self.free_ns = 0
-        self.waiting: deque[Request] = deque()
+        # Requests that wait for the connection; most clients never have one.
+        self.waiting: deque[Request] | None = None
 
     def accepted(self, socket: Socket, at_ns: int) -> None:
         self.clients.on_accepted(at_ns)
@@ -194,6 +195,8 @@ class Clients:
             self._ended(request, self._env._now)
         else:
             self._waiting += 1
+            if client.waiting is None:
+                client.waiting = deque()
             client.waiting.append(request)
 
     def offer_later(self, intended_ns: int, client: Client) -> None:

@@ -28,7 +28,7 @@ from iosim.statistics import Mser
 
 SLICES = 50
 SAMPLE_MOST = 2_000
-FLUSH_AT = 4_096
+FLUSH_AT = 512
 """So many answered requests are kept at most before they are counted in."""
 
 PART_GETTERS = tuple(attrgetter(f"{part}_ns") for part in PARTS)

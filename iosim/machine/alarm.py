@@ -71,13 +71,14 @@ class Alarm(Event):
         now = env._now
         if now != self._scheduled_ns:
             return  # left behind when it was moved to be earlier
-        heap = self._heap
+        heap, action = self._heap, self._action
         self._scheduled_ns = ACTING_NS
+        due_ns = self.due_ns
         while True:
-            if self.due_ns == now:
+            if due_ns == now:
                 self.due_ns = NEVER
-                self._action()
-            due_ns = self.due_ns
+                action()
+                due_ns = self.due_ns
             if due_ns >= FAR_NS:
                 self._scheduled_ns = FAR_NS
                 return

@@ -483,7 +483,7 @@ class Core:
                 self._set_alarm()
 
     def _enter_handler(self, thread: Thread, interrupted: bool = False) -> None:
-        handler = thread.pending.popleft()
+        handler = thread.pending.pop(0)
         value = INTERRUPTED if interrupted else thread.value
         thread.frames.append((thread.generator, thread.segments[:], thread.debt_ns, value))
         self._debit(thread.segments, -1)

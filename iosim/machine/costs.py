@@ -146,6 +146,7 @@ class Costs:
     process_memory_bytes: int
     cpython_process_memory_bytes: int
 
+    epoll_wait_whole_ns: int = field(init=False, repr=False, compare=False)
     recvfrom_whole_ns: int = field(init=False, repr=False, compare=False)
     sendto_whole_ns: int = field(init=False, repr=False, compare=False)
     """With the kernel's entry."""
@@ -166,8 +167,9 @@ class Costs:
             )
         )
         object.__setattr__(self, "_leave_idle", steps)
-        object.__setattr__(self, "recvfrom_whole_ns", self.syscall_ns + self.recvfrom_ns)
-        object.__setattr__(self, "sendto_whole_ns", self.syscall_ns + self.sendto_ns)
+        for call in ("epoll_wait", "recvfrom", "sendto"):
+            whole_ns = self.syscall_ns + getattr(self, f"{call}_ns")
+            object.__setattr__(self, f"{call}_whole_ns", whole_ns)
         # In the middle of each step, and last of all far beyond the cache.
         per_kib_ns = [
             interpolate(

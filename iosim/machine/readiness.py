@@ -270,7 +270,7 @@ class ReadinessCalls(Calls):
         """Sockets that are readable; sleep until there is one, or `timeout_ns` are over."""
         thread, costs, machine = self.thread, self.costs, self.machine
         self.syscalls["epoll_wait"] += 1
-        thread.charge(ENTRY, costs.syscall_ns + costs.epoll_wait_ns, "epoll_wait")
+        thread.charge(ENTRY, costs.epoll_wait_whole_ns, "epoll_wait")
         if thread.debt_ns and not (epoll.ready and self.undisturbed()):
             yield RUN
         events: list[Socket] = []
@@ -298,21 +298,22 @@ class ReadinessCalls(Calls):
         """Look through the ready list, as far as there is room for events. Plain call."""
         ready, epoll.ready = epoll.ready, []
         events: list[Socket] = []
+        put_back = epoll.ready
         looked_at = 0
-        for item in ready:
-            if len(events) == max_events:
-                # No room: the rest stays, before what has just been put back.
-                epoll.ready[:0] = ready[looked_at:]
-                break
-            looked_at += 1
-            if item.socket.received:
-                events.append(item.socket)
-                if item.edge:
-                    item.listed = False
-                else:  # level-triggered: it will be looked at again
-                    epoll.ready.append(item)
-            else:
+        for looked_at, item in enumerate(ready, 1):
+            socket = item.socket
+            if not socket.received:
                 item.listed = False
+                continue
+            events.append(socket)
+            if item.edge:
+                item.listed = False
+            else:  # level-triggered: it will be looked at again
+                put_back.append(item)
+            if len(events) == max_events:
+                # No more room: the rest stays, before what has just been put back.
+                put_back[:0] = ready[looked_at:]
+                break
         ns = looked_at * self.costs.epoll_wait_per_event_ns
         if ns:  # as `charge`, written out
             thread = self.thread

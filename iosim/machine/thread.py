@@ -19,7 +19,6 @@ Source: Linux 6.18, kernel/sched/core.c (which switches are voluntary).
 Validated by: tests/timeline/test_core.py
 """
 
-from collections import deque
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -72,7 +71,7 @@ class WaitQueue:
         self.name = name
         # The lock that they wait for, if it is one (its `owner` is known then).
         self.lock = lock
-        self.sleepers: deque[Thread] = deque()
+        self.sleepers: list[Thread] = []
 
 
 class Thread:
@@ -126,7 +125,7 @@ class Thread:
         # Interrupted programs below a signal handler, with what they owed.
         self.frames: list[tuple[Program, list[Segment], int, Any]] = []
         # Handlers to run at the next return to user mode.
-        self.pending: deque[Callable[[], Program]] = deque()
+        self.pending: list[Callable[[], Program]] = []
         self.waits_on: WaitQueue | None = None
         # Where it sleeps when it waits for time to pass or for a signal.
         self.alone = WaitQueue("a timer or signal")

@@ -70,14 +70,15 @@ class Source:
         # With a latency that varies requests may overtake each other on their way: then each
         # is sent at its time, and the clients keep track of when it arrives.
         in_order = clients.network.fixed_delays_ns is not None
-        self._alarm = Alarm(clients.machine.env, self._arrive if in_order else self._send)
+        self._env = clients.machine.env
+        self._alarm = Alarm(self._env, self._arrive if in_order else self._send)
         self._times: Iterator[int] = iter(())
         self._intended_ns = 0
         self._delays_ns = (0, 0)
 
     def start(self) -> None:
         """The server is ready: the clock of the load starts now."""
-        now = self._clients.machine.env._now
+        now = self._env._now
         self._times = intended_times(self._options, self._streams, now)
         self._delays_ns = self._clients.network.fixed_delays_ns or (0, 0)
         self._set_next()
@@ -96,7 +97,7 @@ class Source:
     def _arrive(self) -> None:
         clients, delays_ns = self._clients, self._delays_ns
         arrival_ns = clients.network.free_ns + delays_ns[0]
-        if arrival_ns > clients.machine.env._now:
+        if arrival_ns > self._env._now:
             self._alarm.set(arrival_ns)  # the clients' core has been busy meanwhile
             return
         clients.offer(self._intended_ns, clients.clients[next(self._choice)], delays_ns)

@@ -12,7 +12,7 @@ answer comes, which is then ignored).
 
 The load starts when the server has accepted all connections.
 
-Not modelled: connections that are closed and opened again, pipelining, retries.
+Not modelled: what `iosim.visitors` adds: connections that come and go, pipelining, retries.
 Validated by: tests/conformance, tests/timeline/test_clients.py
 """
 
@@ -52,7 +52,8 @@ class Client:
         self.clients = clients
         self.number = number
         self.softirq_on_sender = clients.network.softirq_on_sender
-        self.socket = Socket(f"connection {number}", self)
+        # None while it has no connection.
+        self.socket: Any = Socket(f"connection {number}", self)
         self.busy = False
         # When the client has received its last answer.
         self.free_ns = 0
@@ -88,6 +89,10 @@ class Client:
 class Clients:
     """All clients of one run."""
 
+    at_arrival = True
+    """Whether requests may be offered when they arrive, and not when they are sent."""
+    retries = listen_overflows = connections_opened = 0
+
     def __init__(
         self,
         machine: Machine,
@@ -119,10 +124,13 @@ class Clients:
         self._deadlines: list[tuple[int, int, Request]] = []
         self._deadline_alarm = Alarm(machine.env, self._on_deadline)
         self._sending = Agenda(machine.env, self._send_due)
-        self.clients = [Client(self, number) for number in range(connections)]
+        self.clients = [self._client(number) for number in range(connections)]
         self._accepted = 0
         self._connecting = 0
         self._start: Callable[[], None] | None = None
+
+    def _client(self, number: int) -> Client:
+        return Client(self, number)
 
     @property
     def in_flight(self) -> int:
@@ -169,16 +177,8 @@ class Clients:
 
     def offer(self, intended_ns: int, client: Client, delays_ns: tuple[int, int]) -> None:
         """The next request reaches the server now, if its connection is free; else it waits."""
-        number = self.offered
-        self.offered = number + 1
-        request = self._request(
-            number, intended_ns, next(self._amounts), self._request_bytes, self._reply_bytes
-        )
-        request.client = client
-        request.delays_ns = delays_ns
+        request = self._new(intended_ns, client, delays_ns)
         request.connection = client.socket
-        if self.timeout_ns is not None:
-            self._expect(request, intended_ns + self.timeout_ns)
         if client.busy:
             self._queue(request, client)
         else:
@@ -187,6 +187,18 @@ class Clients:
                 self._send_later(client, request)
             else:
                 self.network.deliver(client.socket, request)
+
+    def _new(self, intended_ns: int, client: Client, delays_ns: tuple[int, int]) -> Request:
+        number = self.offered
+        self.offered = number + 1
+        request = self._request(
+            number, intended_ns, next(self._amounts), self._request_bytes, self._reply_bytes
+        )
+        request.client = client
+        request.delays_ns = delays_ns
+        if self.timeout_ns is not None:
+            self._expect(request, intended_ns + self.timeout_ns)
+        return request
 
     def _queue(self, request: Request, client: Client) -> None:
         if self._backlog is not None and self._waiting >= self._backlog:
@@ -222,8 +234,11 @@ class Clients:
         elif request is None:
             self.offer(start_ns, client, delays_ns)
         else:
-            request.client_ns = start_ns - request.intended_ns
-            self.network.deliver(client.socket, request)
+            self._depart(start_ns, client, request)
+
+    def _depart(self, start_ns: int, client: Client, request: Request) -> None:
+        request.client_ns = start_ns - request.intended_ns
+        self.network.deliver(client.socket, request)
 
     def send_next(self, client: Client) -> None:
         """Send the next request that waits for `client`'s connection, if it still matters."""
@@ -255,8 +270,11 @@ class Clients:
         while deadlines and (deadlines[0][0] <= now or deadlines[0][2].state != WAITING):
             _, _, request = heappop(deadlines)
             if request.state == WAITING:
-                request.state = TIMED_OUT
-                self.timed_out += 1
-                self._ended(request, now)
+                self._give_up(request, now)
         if deadlines:
             self._set_deadline_alarm()
+
+    def _give_up(self, request: Request, now: int) -> None:
+        request.state = TIMED_OUT
+        self.timed_out += 1
+        self._ended(request, now)

@@ -20,8 +20,9 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, Final
 
+from iosim.machine.readiness import EPOLLIN, EPOLLOUT
 from iosim.machine.request import Request
-from iosim.machine.sockets import EOF, Socket
+from iosim.machine.sockets import EOF, PARTIAL, Socket
 
 if TYPE_CHECKING:
     from iosim.devices import Device
@@ -58,6 +59,9 @@ class Query:
     def pause(self, now: int) -> None:
         self.request.pause(now)
 
+    def has_room(self, now: int) -> None:
+        self.request.has_room(now)
+
 
 @dataclass
 class Server:
@@ -66,8 +70,10 @@ class Server:
     listener: Socket
     steps: tuple[Step, ...]
     own_work: "OwnWork"
-    connections: int
-    """How many connections the clients will open."""
+    connections: int | None
+    """How many connections the clients will open; None: they come and go."""
+    cancel: bool = False
+    """Whether work on a request is given up when its client has closed the connection."""
     idle_sockets: dict["Device", list[Socket]] = field(default_factory=dict)
     """Connections to devices that no call is using."""
 
@@ -79,6 +85,13 @@ class Server:
         if idle:
             return idle.pop(), False
         return (yield from kernel.connect(device)), True
+
+    def gave_up(self, kernel: "Kernel", request: Request) -> Generator[Any, Any, bool]:
+        """Look whether nobody waits for `request` any more."""
+        if kernel.thread.debt_ns and not kernel.undisturbed():
+            yield from kernel.settle()
+        hung_up: bool = request.connection.hung_up
+        return hung_up
 
     def release(self, device: "Device", socket: Socket) -> None:
         """Let another call use this connection."""
@@ -103,6 +116,8 @@ class OwnWork:
 def serve(kernel: "Kernel", server: Server, request: Request) -> Generator[Any, Any, None]:
     """Go through all steps of `request`, sleeping in those that block."""
     for (kind, device), amount in zip(server.steps, request.amounts, strict=True):
+        if server.cancel and (yield from server.gave_up(kernel, request)):
+            return
         if kind is CPU:
             yield from kernel.compute(amount)
         elif device is not None:
@@ -132,6 +147,43 @@ def sleep(kernel: "Kernel", request: Request, ns: int) -> Generator[Any, Any, No
     request.begin(kernel.thread, kernel.now_ns)
 
 
+class Replies:
+    """Answers on sockets that do not block: what did not fit is sent when there is room."""
+
+    def __init__(
+        self, kernel: "Kernel", wait_for: Callable[[Socket, str], Generator[Any, Any, None]]
+    ) -> None:
+        self._kernel = kernel
+        # `wait_for(socket, EPOLLOUT)`: wait for room in `socket` from now on; or `EPOLLIN`.
+        self._wait_for = wait_for
+        # Whose answer has not been sent as a whole, and how much of it is left.
+        self._unsent: dict[Socket, tuple[Request, int]] = {}
+
+    def __contains__(self, socket: Socket) -> bool:
+        return socket in self._unsent
+
+    def __bool__(self) -> bool:
+        return bool(self._unsent)
+
+    def keep(self, request: Request, left_bytes: int) -> Generator[Any, Any, None]:
+        """So much of the answer to `request` has not been sent: wait for room."""
+        self._unsent[request.connection] = (request, left_bytes)
+        yield from self._wait_for(request.connection, EPOLLOUT)
+
+    def go_on(self, socket: Socket) -> Generator[Any, Any, bool]:
+        """There is room in `socket`: send more; whether that was all."""
+        kernel = self._kernel
+        request, left_bytes = self._unsent[socket]
+        request.begin(kernel.thread, kernel.now_ns)
+        sent_bytes = yield from kernel.sendto(socket, request, left_bytes)
+        if sent_bytes < left_bytes:
+            self._unsent[socket] = (request, left_bytes - sent_bytes)
+            return False
+        del self._unsent[socket]
+        yield from self._wait_for(socket, EPOLLIN)
+        return True
+
+
 class Jobs:
     """The requests that one thread has under way at once, none of which it waits for."""
 
@@ -140,11 +192,14 @@ class Jobs:
         kernel: "Kernel",
         server: Server,
         watch: Callable[[Socket], Generator[Any, Any, None]],
+        wait_for: Callable[[Socket, str], Generator[Any, Any, None]],
     ) -> None:
+        self._replies = Replies(kernel, wait_for)
         self._kernel = kernel
         self._server = server
         self._steps = server.steps
         self._last = len(server.steps)
+        self._cancel = server.cancel
         self._watch = watch
         # (until when, number, request): those in a `sleep` step.
         self.sleeping: list[tuple[int, int, Request]] = []
@@ -156,16 +211,20 @@ class Jobs:
 
         That is: do the request's steps, up to one that would block, or answer it. False if
         there was nothing, or no more will come: the socket is then closed. Without a socket
-        `request` is gone on with.
+        `request` is gone on with. A socket whose answer did not fit has room: send the rest.
         """
         kernel = self._kernel
         if socket is not None:
+            if self._replies and socket in self._replies:
+                return (yield from self._replies.go_on(socket))
             message = yield from kernel.recvfrom(socket)
             if isinstance(message, Request):
                 request = message
             elif isinstance(message, Query):
                 request = message.request
                 self._server.release(request.device, socket)
+            elif message is PARTIAL:
+                return True
             elif message is EOF:
                 yield from kernel.close(socket)
         if request is None:
@@ -174,6 +233,8 @@ class Jobs:
         for index in range(request.next_step, self._last):
             kind, device = self._steps[index]
             amount = amounts[index]
+            if self._cancel and (yield from self._server.gave_up(kernel, request)):
+                return True
             if kind is CPU:
                 yield from kernel.compute(amount)
                 continue
@@ -187,7 +248,10 @@ class Jobs:
                 yield from self._start_call(device, Query(request, amount))
                 return True
             yield from call(kernel, self._server, device, Query(request, amount))
-        yield from kernel.sendto(request.connection, request, request.reply_bytes)
+        size_bytes = request.reply_bytes
+        sent_bytes = yield from kernel.sendto(request.connection, request, size_bytes)
+        if sent_bytes < size_bytes:
+            yield from self._replies.keep(request, size_bytes - sent_bytes)
         return True
 
     def _start_call(self, device: "Device", query: Query) -> Generator[Any, Any, None]:

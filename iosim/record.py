@@ -96,6 +96,12 @@ class Record:
     threads: tuple[ThreadRecord, ...]
     requests: tuple[RequestRecord, ...]
     """A sample, evenly spread over the window."""
+    retries: int = 0
+    """Requests offered because an earlier one has timed out."""
+    listen_overflows: int = 0
+    """Times that a connection found the listener's queue full."""
+    connections_opened: int = 0
+    """Under load; none where all connections stay."""
     order: str = ""
     """First steps of a pipeline: P for each item made, C for each taken."""
     events: int = 0

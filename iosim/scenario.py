@@ -35,7 +35,14 @@ from iosim.distributions import Distribution
 from iosim.errors import Mismatch, Problem, ScenarioError, did_you_mean, shown
 from iosim.plugins import kinds
 from iosim.slo import Slo, parse_slo
-from iosim.units import Count, PositiveCount, PositiveDuration, Size, canonical_duration
+from iosim.units import (
+    Count,
+    PositiveCount,
+    PositiveDuration,
+    PositiveSize,
+    Size,
+    canonical_duration,
+)
 from iosim.yaml_source import Source, load_bytes
 
 MOST_CORES = 256
@@ -77,6 +84,14 @@ class Machine(Options):
     )
     descriptors: PositiveCount = Field(
         default=20_000, description="How many the server may have open (RLIMIT_NOFILE)."
+    )
+    backlog: PositiveCount = Field(
+        default=4096, description="Connections that may wait to be accepted (somaxconn)."
+    )
+    send_buffer: PositiveSize = Field(
+        default="4MiB",
+        validate_default=True,
+        description="Room for answers in a connection's socket (the most that tcp_wmem gives).",
     )
 
 
@@ -125,6 +140,10 @@ class Server(Options):
     handler: Many[Step] = Field(default=(), description="The steps of a request: cpu, call, sleep.")
     own_work: OwnWork | None = Field(
         default=None, description="CPU work the server would like to do meanwhile."
+    )
+    cancel: bool = Field(
+        default=False,
+        description="Give up work, before its next step, whose client has closed the connection.",
     )
     working_set: Size = Field(
         default="0B",
@@ -370,6 +389,7 @@ def _cross_checks(scenario: Scenario, source: Source, force: bool) -> list[Probl
                 str(users),
             )
         )
+    problems += _impatience(scenario, source)
     run = scenario.run
     if isinstance(run.warm_up, int) and run.warm_up >= run.duration:
         problems.append(
@@ -384,6 +404,36 @@ def _cross_checks(scenario: Scenario, source: Source, force: bool) -> list[Probl
         problems.append(
             _problem(
                 source, ("run", "duration"), "at most ten days", canonical_duration(run.duration)
+            )
+        )
+    return problems
+
+
+def _impatience(scenario: Scenario, source: Source) -> list[Problem]:
+    """What clients do about a timeout needs one, and knows which request it was."""
+    workload = scenario.workload
+    options = workload.options
+    if kinds("workloads")[workload.kind].TRAFFIC != "requests":
+        return []
+    problems = []
+    wants = {"on_timeout": options.on_timeout == "close", "retry": options.retry is not None}
+    for key, wanted in wants.items():
+        if wanted and options.timeout is None:
+            problems.append(
+                _problem(
+                    source,
+                    ("workload", workload.kind, key),
+                    "a 'timeout' beside it",
+                    "none: nobody ever gives up",
+                )
+            )
+    if wants["on_timeout"] and options.connections.pipeline > 1:
+        problems.append(
+            _problem(
+                source,
+                ("workload", workload.kind, "connections", "pipeline"),
+                "1 with 'on_timeout: close', which would lose the other requests under way",
+                str(options.connections.pipeline),
             )
         )
     return problems

@@ -29,6 +29,7 @@ from iosim.plugins import kinds
 from iosim.recording import Recording
 from iosim.scenario import CallStep, CpuStep, Scenario, label_of
 from iosim.streams import Streams, columns
+from iosim.visitors import Visitors, habits_of
 
 
 @dataclass
@@ -111,9 +112,11 @@ def _server(
     }
     recording = Recording(machine, devices)
     options = scenario.workload.options
-    listener = Socket("listener", None)
+    listener = Socket("listener", None, spec.backlog)
     machine.open_descriptor(listener)
-    clients = Clients(
+    habits = habits_of(options, spec.send_buffer)
+    come = Clients if habits is None else partial(Visitors, habits)
+    clients = come(
         machine,
         network,
         listener,
@@ -130,7 +133,8 @@ def _server(
         listener=listener,
         steps=_steps(scenario, devices),
         own_work=OwnWork(own_work.chunk if own_work else 0),
-        connections=options.connections.total,
+        connections=None if options.connections.lifetime else options.connections.total,
+        cancel=scenario.server.cancel,
     )
     source = workload.Source(options, clients, streams)
     machine.spawn("main", lambda kernel: program(kernel, server, model.options))
@@ -146,6 +150,9 @@ def _server(
             "refused": clients.refused,
             "timed_out": clients.timed_out,
             "in_flight": clients.in_flight,
+            "retries": clients.retries,
+            "listen_overflows": clients.listen_overflows,
+            "connections_opened": clients.connections_opened,
         },
         order=lambda: "",
     )

@@ -14,7 +14,7 @@ Validated by: tests/conformance
 
 from typing import Any, Protocol
 
-from iosim.machine.sockets import Message, Socket
+from iosim.machine.sockets import Arrival, Socket
 
 
 class Network(Protocol):
@@ -35,8 +35,20 @@ class Network(Protocol):
     def reply_arrival_ns(self, at_ns: int, delay_ns: int) -> int:
         """When an answer that leaves at `at_ns` and takes `delay_ns` has been received."""
 
-    def deliver(self, socket: Socket, message: Message) -> None:
+    def deliver(self, socket: Socket, message: Arrival) -> None:
         """A message arrives at the server now: it is in `socket` when that is done."""
+
+    def connect(self) -> tuple[int, int]:
+        """A client asks for a connection now: when it arrives, and when the client has it."""
+
+    def open(self, listener: Socket, connection: Socket) -> None:
+        """The connection arrives at the server now."""
+
+    def close(self, at_ns: int) -> int:
+        """A client closes its connection at `at_ns`: when the server hears of it."""
+
+    def piece_ns(self, size_bytes: int) -> int:
+        """From a piece of a large request to the next, `size_bytes` each."""
 
 
 class Device(Protocol):

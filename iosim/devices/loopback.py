@@ -13,7 +13,7 @@ Validated by: tests/timeline/test_devices.py
 
 from iosim.choice import Options as BaseOptions
 from iosim.machine.machine import Machine
-from iosim.machine.sockets import Message, Socket
+from iosim.machine.sockets import Arrival, Socket
 from iosim.streams import Streams
 
 ROLE = "network"
@@ -38,11 +38,27 @@ class Network:
     def delays_ns(self) -> tuple[int, int]:
         return self.fixed_delays_ns
 
+    def connect(self) -> tuple[int, int]:
+        costs, now = self._machine.costs, self._machine.env._now
+        self.free_ns = max(now, self.free_ns) + costs.syscall_ns + costs.connect_ns
+        return self.free_ns, self.free_ns
+
+    def open(self, listener: Socket, connection: Socket) -> None:
+        self._machine.arrive(listener, connection)
+
+    def close(self, at_ns: int) -> int:
+        costs = self._machine.costs
+        self.free_ns = max(at_ns, self.free_ns) + costs.syscall_ns + costs.close_ns
+        return self.free_ns
+
+    def piece_ns(self, size_bytes: int) -> int:
+        return self.fixed_delays_ns[0] + (size_bytes * self._machine.costs.sendto_per_kib_ns >> 10)
+
     def reply_arrival_ns(self, at_ns: int, delay_ns: int) -> int:
         self.free_ns = end_ns = (self.free_ns if self.free_ns > at_ns else at_ns) + delay_ns
         return end_ns
 
-    def deliver(self, socket: Socket, message: Message) -> None:
+    def deliver(self, socket: Socket, message: Arrival) -> None:
         now: int = self._machine.env._now
         if now > self.free_ns:
             self.free_ns = now

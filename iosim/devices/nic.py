@@ -19,7 +19,7 @@ from pydantic import Field
 from iosim.choice import Options as BaseOptions
 from iosim.distributions import Distribution
 from iosim.machine.machine import Machine
-from iosim.machine.sockets import Message, Socket
+from iosim.machine.sockets import Arrival, Socket
 from iosim.streams import Streams, columns
 
 ROLE = "network"
@@ -47,15 +47,38 @@ class Network:
             partial(sample, streams.generator("network latency", 0)),
             partial(sample, streams.generator("network latency", 1)),
         )
+        # Connections come when a model has answered: they have numbers of their own.
+        self._handshakes: Iterator[Any] = columns(
+            partial(sample, streams.generator("network latency", 2)),
+            partial(sample, streams.generator("network latency", 3)),
+        )
+        self._goodbyes = columns(partial(sample, streams.generator("network latency", 4)))
 
     def delays_ns(self) -> tuple[int, int]:
         delays_ns: tuple[int, int] = next(self._delays)
         return delays_ns
 
+    def connect(self) -> tuple[int, int]:
+        there_ns, back_ns = next(self._handshakes)
+        arrives_ns = self._machine.env._now + there_ns
+        return arrives_ns, arrives_ns + back_ns
+
+    def open(self, listener: Socket, connection: Socket) -> None:
+        machine = self._machine
+        core = machine.cores[listener.descriptor % len(machine.cores)]
+        core.interrupt(self._softirq_ns, lambda: machine.arrive(listener, connection))
+
+    def close(self, at_ns: int) -> int:
+        there_ns: int = next(self._goodbyes)[0]
+        return at_ns + there_ns
+
+    def piece_ns(self, size_bytes: int) -> int:
+        return 0
+
     def reply_arrival_ns(self, at_ns: int, delay_ns: int) -> int:
         return at_ns + delay_ns
 
-    def deliver(self, socket: Socket, message: Message) -> None:
+    def deliver(self, socket: Socket, message: Arrival) -> None:
         machine = self._machine
         core = machine.cores[socket.descriptor % len(machine.cores)]
 

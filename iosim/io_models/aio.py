@@ -27,7 +27,7 @@ from iosim.machine.kernel import Kernel
 from iosim.machine.locks import Condition, Mutex
 from iosim.machine.request import Request
 from iosim.machine.signals import Signals
-from iosim.machine.sockets import EOF, Socket
+from iosim.machine.sockets import EOF, PARTIAL, Socket
 from iosim.machine.thread import Program, Thread
 from iosim.units import Count
 
@@ -95,7 +95,9 @@ class Aio:
             kernel.operate_queue()
             read = self.submitted.popleft()
             yield from kernel.unlock(self.mutex)
-            read.result = yield from kernel.recvfrom(read.socket)
+            while (result := (yield from kernel.recvfrom(read.socket))) is PARTIAL:
+                pass
+            read.result = result
             yield from kernel.settle()
             if read.result is not EOF:
                 read.result.pause(kernel.now_ns)
@@ -134,6 +136,8 @@ class Aio:
             yield from serve(kernel, server, request)
             request.next_step = len(server.steps)
         while request.next_step < len(server.steps):
+            if server.cancel and (yield from server.gave_up(kernel, request)):
+                break
             kind, device = server.steps[request.next_step]
             amount = request.amounts[request.next_step]
             request.next_step += 1
@@ -160,14 +164,25 @@ class Aio:
         yield from self.read(kernel, request.connection)
 
 
+def accept(kernel: Kernel, aio: Aio) -> Program:
+    """Submit a read on each connection as it comes; for ever, unless their number is known."""
+    server = aio.server
+    accepted = 0
+    while accepted != server.connections:
+        connection = yield from kernel.accept4(server.listener)
+        yield from aio.read(kernel, connection)
+        accepted += 1
+
+
 def main(kernel: Kernel, server: Server, options: Options) -> Program:
     """Submit a read on each connection; then do own work, or wait for signals."""
     aio = Aio(server, options)
     aio.user = kernel.thread
     aio.signals = yield from kernel.sigaction(partial(aio.on_signal, kernel))
-    for _ in range(server.connections):
-        connection = yield from kernel.accept4(server.listener)
-        yield from aio.read(kernel, connection)
+    if server.connections is None:
+        yield from kernel.spawn("acceptor", partial(accept, aio=aio), native=True)
+    else:
+        yield from accept(kernel, aio)
     while True:
         if server.own_work.wanted:
             yield from server.own_work.do_chunk(kernel)

@@ -18,7 +18,7 @@ from pydantic import Field
 from iosim.choice import Options as BaseOptions
 from iosim.handler import Server, serve
 from iosim.machine.kernel import Kernel
-from iosim.machine.sockets import EOF, Socket
+from iosim.machine.sockets import EOF, PARTIAL, Socket
 from iosim.machine.thread import Program
 
 
@@ -46,7 +46,8 @@ def main(kernel: Kernel, server: Server, options: Options) -> Program:
 def converse(kernel: Kernel, server: Server, connection: Socket) -> Program:
     """Serve one connection to its end."""
     while True:
-        request = yield from kernel.recvfrom(connection)
+        while (request := (yield from kernel.recvfrom(connection))) is PARTIAL:
+            pass
         if request is EOF:
             break
         yield from serve(kernel, server, request)

@@ -24,8 +24,9 @@ from pydantic import Field
 from iosim.choice import Options as BaseOptions
 from iosim.handler import CPU, Query, Server, call
 from iosim.machine.kernel import Kernel
+from iosim.machine.readiness import EPOLLIN, EPOLLOUT, NOTHING
 from iosim.machine.request import Request
-from iosim.machine.sockets import EAGAIN, EOF, Socket
+from iosim.machine.sockets import EAGAIN, EOF, PARTIAL, Socket
 from iosim.machine.thread import Program
 from iosim.units import PositiveCount, Size
 
@@ -73,17 +74,32 @@ def converse(scheduler: "Scheduler", connection: Socket) -> Program:
     while True:
         yield from scheduler.readable(connection)
         request = yield from kernel.recvfrom(connection)
+        if request is PARTIAL:
+            continue
         if request is EOF:
             break
         yield from handle(scheduler, request)
-        yield from kernel.sendto(connection, request, request.reply_bytes)
-    yield from kernel.close(connection)
+        yield from send(scheduler, request)
+    yield from scheduler.close(connection)
+
+
+def send(scheduler: "Scheduler", request: Request) -> Program:
+    """Answer `request`; others run while there is no room for the rest of the answer."""
+    kernel, connection = scheduler.kernel, request.connection
+    left_bytes = request.reply_bytes
+    left_bytes -= yield from kernel.sendto(connection, request, left_bytes)
+    while left_bytes:
+        yield from scheduler.writable(connection)
+        request.begin(kernel.thread, kernel.now_ns)
+        left_bytes -= yield from kernel.sendto(connection, request, left_bytes)
 
 
 def handle(scheduler: "Scheduler", request: Request) -> Program:
     """Go through all steps of `request`; others run while one blocks."""
     kernel, server = scheduler.kernel, scheduler.server
     for (kind, device), amount in zip(server.steps, request.amounts, strict=True):
+        if server.cancel and (yield from server.gave_up(kernel, request)):
+            return
         if kind is CPU:
             yield from kernel.compute(amount)
         elif device is None:
@@ -123,6 +139,8 @@ class Scheduler:
         self._runnable: deque[Program] = deque()
         self._timers: list[tuple[int, int, Program, Request]] = []
         self._current: Program | None = None
+        # What is waited for in a socket, where it is not or has not always been data.
+        self._others: dict[Socket, str] = {}
         self._epoll: Any = None
 
     def start(self, coroutine: Program) -> None:
@@ -136,8 +154,23 @@ class Scheduler:
 
     def readable(self, socket: Socket) -> Generator[Any, Any, None]:
         """Let others run until `socket` is readable."""
+        yield from self._suspend_for(socket, EPOLLIN)
+
+    def _suspend_for(self, socket: Socket, events: str) -> Generator[Any, Any, None]:
+        if self._others.get(socket, EPOLLIN) is not events:
+            yield from self.kernel.epoll_ctl_mod(self._epoll, socket, events)
+            self._others[socket] = events
         socket.user_data = self._current
         yield SUSPEND
+
+    def writable(self, socket: Socket) -> Generator[Any, Any, None]:
+        """Let others run until `socket` has room."""
+        yield from self._suspend_for(socket, EPOLLOUT)
+
+    def close(self, socket: Socket) -> Generator[Any, Any, None]:
+        """Close `socket`, for which no coroutine waits any more."""
+        self._others.pop(socket, None)
+        yield from self.kernel.close(socket)
 
     def sleep(self, request: Request, ns: int) -> Generator[Any, Any, None]:
         """Let others run for `ns`."""
@@ -161,7 +194,13 @@ class Scheduler:
             timeout_ns = 0 if own_work.wanted else self._timeout_ns()
             events = yield from kernel.epoll_wait(self._epoll, self._max_events, timeout_ns)
             for socket in events:
-                self._runnable.append(socket.user_data)
+                if socket.user_data is None:
+                    # Its coroutine waits for something else: let it not be reported for now.
+                    yield from kernel.epoll_ctl_mod(self._epoll, socket, NOTHING)
+                    self._others[socket] = NOTHING
+                else:
+                    self._runnable.append(socket.user_data)
+                    socket.user_data = None
             while self._timers and self._timers[0][0] <= kernel.now_ns:
                 self._runnable.append(heappop(self._timers)[2])
             if own_work.wanted and not self._runnable:

@@ -49,7 +49,10 @@ def main(kernel: Kernel, server: Server, options: Options) -> Program:
     def watch(socket: Socket) -> Program:
         return kernel.epoll_ctl_add(epoll, socket, edge)
 
-    jobs = Jobs(kernel, server, watch)
+    def wait_for(socket: Socket, events: str) -> Program:
+        return kernel.epoll_ctl_mod(epoll, socket, events)
+
+    jobs = Jobs(kernel, server, watch, wait_for)
     while True:
         timeout_ns = 0 if server.own_work.wanted else jobs.timeout_ns()
         events = yield from kernel.epoll_wait(epoll, options.max_events, timeout_ns)

@@ -42,7 +42,12 @@ def main(kernel: Kernel, server: Server, options: Options) -> Program:
         return
         yield
 
-    jobs = Jobs(kernel, server, watch)
+    def wait_for(socket: Socket, events: str) -> Program:
+        ring.change(socket, events)
+        return
+        yield
+
+    jobs = Jobs(kernel, server, watch, wait_for)
     while True:
         timeout_ns = jobs.timeout_ns()
         rounds = None

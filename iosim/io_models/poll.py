@@ -44,7 +44,12 @@ def multiplex(
         return
         yield
 
-    jobs = Jobs(kernel, server, watch)
+    def wait_for(socket: Socket, events: str) -> Program:
+        descriptors.change(socket, events)
+        return
+        yield
+
+    jobs = Jobs(kernel, server, watch, wait_for)
     while True:
         timeout_ns = 0 if server.own_work.wanted else jobs.timeout_ns()
         readable = yield from wait(descriptors, timeout_ns)

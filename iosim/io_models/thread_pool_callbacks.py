@@ -20,7 +20,7 @@ from typing import Literal
 from pydantic import Field
 
 from iosim.choice import Options as BaseOptions
-from iosim.handler import CPU, Query, Server, call, serve, sleep
+from iosim.handler import CPU, Query, Replies, Server, call, serve, sleep
 from iosim.machine.kernel import Kernel
 from iosim.machine.locks import Condition, Mutex
 from iosim.machine.request import Request
@@ -78,6 +78,9 @@ class Loop:
         epoll = yield from kernel.epoll_create1()
         self.async_wakeup = yield from kernel.eventfd()
         yield from kernel.epoll_ctl_add(epoll, self.async_wakeup)
+        self.replies = Replies(
+            kernel, lambda socket, events: kernel.epoll_ctl_mod(epoll, socket, events)
+        )
         server.listener.nonblocking = True
         yield from kernel.epoll_ctl_add(epoll, server.listener)
         for number in range(options.threads):
@@ -92,6 +95,8 @@ class Loop:
                     while (connection := (yield from kernel.accept4(socket))) is not EAGAIN:
                         connection.nonblocking = True
                         yield from kernel.epoll_ctl_add(epoll, connection)
+                elif self.replies and socket in self.replies:
+                    yield from self.replies.go_on(socket)
                 else:
                     request = yield from kernel.recvfrom(socket)
                     if request is EOF:
@@ -105,12 +110,17 @@ class Loop:
         """Do the request's steps up to one for the pool, or answer it."""
         kernel, steps = self.kernel, self.server.steps
         while request.next_step < len(steps):
+            if self.server.cancel and (yield from self.server.gave_up(kernel, request)):
+                return
             if self.options.offload == "handler" or steps[request.next_step][0] is not CPU:
                 yield from self.submit(request)
                 return
             yield from kernel.compute(request.amounts[request.next_step])
             request.next_step += 1
-        yield from kernel.sendto(request.connection, request, request.reply_bytes)
+        size_bytes = request.reply_bytes
+        sent_bytes = yield from kernel.sendto(request.connection, request, size_bytes)
+        if sent_bytes < size_bytes:
+            yield from self.replies.keep(request, size_bytes - sent_bytes)
 
     def submit(self, request: Request) -> Program:
         """Hand the request's next step to the pool."""

@@ -189,7 +189,7 @@ class CPythonKernel(Kernel):
     def recvfrom(self, socket: Socket) -> Generator[Any, Any, Any]:
         return self._outside(super().recvfrom(socket))
 
-    def sendto(self, socket: Socket, message: Any, size_bytes: int) -> Generator[Any, Any, None]:
+    def sendto(self, socket: Socket, message: Any, size_bytes: int) -> Generator[Any, Any, int]:
         return self._outside(super().sendto(socket, message, size_bytes))
 
     def close(self, socket: Socket) -> Generator[Any, Any, None]:
@@ -205,6 +205,9 @@ class CPythonKernel(Kernel):
         self, epoll: Epoll, socket: Socket, edge: bool = False
     ) -> Generator[Any, Any, None]:
         return self._outside(super().epoll_ctl_add(epoll, socket, edge))
+
+    def epoll_ctl_mod(self, epoll: Epoll, socket: Socket, events: str) -> Generator[Any, Any, None]:
+        return self._outside(super().epoll_ctl_mod(epoll, socket, events))
 
     def epoll_ctl_del(self, epoll: Epoll, socket: Socket) -> Generator[Any, Any, None]:
         return self._outside(super().epoll_ctl_del(epoll, socket))

@@ -14,7 +14,9 @@ What it models:
 
 A scan's answer is what was true at its end.
 
-Not modelled: EPOLLONESHOT, EPOLLOUT, POLLPRI, nested epoll, several waiters per epoll.
+Each waits for data or for room in a socket's send buffer (EPOLLOUT, POLLOUT), not for both.
+
+Not modelled: EPOLLONESHOT, POLLPRI, nested epoll, several waiters per epoll.
 Source: select(2), poll(2), epoll(7); Linux 6.18 fs/select.c, fs/eventpoll.c; Gammo et al.,
 "Comparing and Evaluating epoll, select, and poll", OLS 2004.
 Validated by: tests/timeline/test_readiness.py, tests/shape/test_r1_descriptors.py
@@ -33,19 +35,51 @@ from iosim.machine.thread import ENTRY, INTERRUPTED, RUN, SPIN, SYSCALL, USER, T
 FD_SETSIZE: Final = 1024
 """select(2) can watch descriptors below this one."""
 
+EPOLLIN: Final = "EPOLLIN"
+EPOLLOUT: Final = "EPOLLOUT"
+NOTHING: Final = "0"
+"""What to wait for in a socket: data, room in its send buffer, nothing for now."""
+
+
+def is_ready(socket: Socket, events: str) -> bool:
+    """Whether what is waited for is there."""
+    if events is EPOLLOUT:
+        return socket.outgoing is None or socket.outgoing.writable
+    return events is EPOLLIN and bool(socket.received)
+
 
 class Item:
     """One socket in an epoll's interest list."""
 
-    __slots__ = ("edge", "epoll", "listed", "socket")
+    __slots__ = ("edge", "epoll", "events", "listed", "socket")
 
     def __init__(self, epoll: "Epoll", socket: Socket, edge: bool) -> None:
         self.epoll = epoll
         self.socket = socket
         self.edge = edge
         self.listed = False
+        self.events = EPOLLIN
+
+    @property
+    def ready(self) -> bool:
+        """Whether what is waited for is there."""
+        return is_ready(self.socket, self.events)
 
     def on_readable(self, socket: Socket) -> None:
+        if self.events is EPOLLIN:
+            self._list()
+
+    def on_writable(self, socket: Socket) -> None:
+        if self.events is EPOLLOUT:
+            self._list()
+
+    def change(self, events: str) -> None:
+        """Wait for `events` from now on."""
+        self.events = events
+        if self.ready:
+            self._list()
+
+    def _list(self) -> None:
         if not self.listed:
             self.listed = True
             epoll = self.epoll
@@ -86,8 +120,10 @@ class DescriptorSet:
         self.sockets: dict[int, Socket] = {}
         self._descriptors: list[int] = []
         self._entry_bytes = machine.costs.poll_entry_memory_bytes
-        # Those that became readable since they were last found empty.
+        # Those that became ready since they were last found not to be.
         self._candidates: set[Socket] = set()
+        # Those in which room is waited for, and not data.
+        self._writing: set[Socket] = set()
 
     def __len__(self) -> int:
         return len(self._descriptors)
@@ -113,21 +149,39 @@ class DescriptorSet:
         socket.watchers.remove(self)
         self.machine.memory.give_back("poll entries", self._entry_bytes)
         self._candidates.discard(socket)
+        self._writing.discard(socket)
 
     def on_closed(self, socket: Socket) -> None:
         self.discard(socket)
 
+    def change(self, socket: Socket, events: str) -> None:
+        """Put `socket` among those to be written to (EPOLLOUT), or back (EPOLLIN)."""
+        (self._writing.add if events is EPOLLOUT else self._writing.discard)(socket)
+        self._candidates.add(socket)
+
     def on_readable(self, socket: Socket) -> None:
+        if socket not in self._writing:
+            self._on_ready(socket)
+
+    def on_writable(self, socket: Socket) -> None:
+        if socket in self._writing:
+            self._on_ready(socket)
+
+    def _on_ready(self, socket: Socket) -> None:
         self._candidates.add(socket)
         if self.wait_queue.sleepers:
             self.machine.wake_one(self.wait_queue)
 
-    def readable(self) -> list[Socket]:
-        """The readable sockets, in the order of their descriptors."""
-        candidates = self._candidates
+    def ready(self) -> list[Socket]:
+        """The ready sockets, in the order of their descriptors."""
+        candidates, writing = self._candidates, self._writing
         if not candidates:
             return []
-        stale = [socket for socket in candidates if not socket.received]
+        stale = [
+            socket
+            for socket in candidates
+            if not is_ready(socket, EPOLLOUT if socket in writing else EPOLLIN)
+        ]
         candidates.difference_update(stale)
         return sorted(candidates, key=lambda socket: socket.descriptor)
 
@@ -144,7 +198,10 @@ class Ring:
         self.sockets: list[Socket] = []
         self._index: dict[Socket, int] = {}
         self.position = 0
-        self._readable: set[Socket] = set()
+        # Those that became ready since they were last found not to be, and those in which
+        # room is waited for.
+        self._ready: set[Socket] = set()
+        self._writing: set[Socket] = set()
         # While a thread asks around: it, the asks it will make, and one ask's cost.
         self._asking: Thread | None = None
         self.asks = 0
@@ -158,7 +215,12 @@ class Ring:
         self.sockets.append(socket)
         socket.watchers.append(self)
         if socket.received:
-            self._readable.add(socket)
+            self._ready.add(socket)
+
+    def change(self, socket: Socket, events: str) -> None:
+        """Ask whether `socket` takes more (EPOLLOUT), or has something to read (EPOLLIN)."""
+        (self._writing.add if events is EPOLLOUT else self._writing.discard)(socket)
+        self._ready.add(socket)
 
     def discard(self, socket: Socket) -> None:
         """Ask `socket` no longer."""
@@ -168,16 +230,21 @@ class Ring:
         if index < self.position:
             self.position -= 1
         socket.watchers.remove(self)
-        self._readable.discard(socket)
+        self._ready.discard(socket)
+        self._writing.discard(socket)
 
     def fruitless(self) -> int | None:
-        """Asks in vain before one that will be answered; None: no socket is readable."""
-        readable = self._readable
-        readable.difference_update([s for s in readable if not s.received])
-        if not readable:
+        """Asks in vain before one that will be answered; None: no socket is ready."""
+        ready = self._ready
+        ready.difference_update([socket for socket in ready if not self.is_ready(socket)])
+        if not ready:
             return None
         count, position = len(self.sockets), self.position
-        return min((self._index[socket] - position) % count for socket in readable)
+        return min((self._index[socket] - position) % count for socket in ready)
+
+    def is_ready(self, socket: Socket) -> bool:
+        """Whether `socket` would not answer EAGAIN."""
+        return is_ready(socket, EPOLLOUT if socket in self._writing else EPOLLIN)
 
     def begin(self, thread: Thread, asks: int, ask_ns: int) -> None:
         """`thread` sets out to ask `asks` times in vain."""
@@ -211,7 +278,15 @@ class Ring:
         self.discard(socket)
 
     def on_readable(self, socket: Socket) -> None:
-        self._readable.add(socket)
+        if socket not in self._writing:
+            self._on_ready(socket)
+
+    def on_writable(self, socket: Socket) -> None:
+        if socket in self._writing:
+            self._on_ready(socket)
+
+    def _on_ready(self, socket: Socket) -> None:
+        self._ready.add(socket)
         thread = self._asking
         if thread is None:
             return
@@ -254,6 +329,15 @@ class ReadinessCalls(Calls):
         self.machine.memory.take("epoll items", costs.epoll_item_memory_bytes)
         if socket.received:
             item.on_readable(socket)
+
+    def epoll_ctl_mod(self, epoll: Epoll, socket: Socket, events: str) -> Generator[Any, Any, None]:
+        """Wait for `EPOLLIN`, `EPOLLOUT` or `NOTHING` in `socket` from now on."""
+        self.syscalls["epoll_ctl"] += 1
+        costs, thread = self.costs, self.thread
+        thread.charge(ENTRY, costs.syscall_ns + costs.epoll_ctl_mod_ns, "epoll_ctl")
+        if thread.debt_ns and not self.undisturbed():
+            yield RUN
+        epoll.interest[socket].change(events)
 
     def epoll_ctl_del(self, epoll: Epoll, socket: Socket) -> Generator[Any, Any, None]:
         """Watch `socket` no longer."""
@@ -302,7 +386,7 @@ class ReadinessCalls(Calls):
         looked_at = 0
         for looked_at, item in enumerate(ready, 1):
             socket = item.socket
-            if not socket.received:
+            if not (socket.received if item.events is EPOLLIN else item.ready):
                 item.listed = False
                 continue
             events.append(socket)
@@ -347,30 +431,30 @@ class ReadinessCalls(Calls):
         self.syscalls[name] += 1
         count = len(descriptors)
         scan_ns = costs.descriptor_scan(count)
-        readable = descriptors.readable()
+        ready = descriptors.ready()
         joined = 0
         if timeout_ns != 0:
-            joined = descriptors.before(readable[0]) if readable else count
+            joined = descriptors.before(ready[0]) if ready else count
         thread.charge(
             ENTRY,
             costs.syscall_ns + costs.poll_ns + scan_ns + joined * costs.poll_register_ns,
             name,
         )
-        if thread.debt_ns and not (readable and self.undisturbed()):
+        if thread.debt_ns and not (ready and self.undisturbed()):
             yield RUN
-        readable = descriptors.readable()
-        while not readable and timeout_ns != 0:
+        ready = descriptors.ready()
+        while not ready and timeout_ns != 0:
             value = yield from self.sleep_on(descriptors.wait_queue, timeout_ns)
             thread.charge(SYSCALL, scan_ns, name)
             if thread.debt_ns:
                 yield RUN
-            readable = descriptors.readable()
+            ready = descriptors.ready()
             if value is TIMED_OUT or value is INTERRUPTED:
                 break
         thread.charge(USER, count * costs.poll_answer_ns, "scan the answer")
         machine.waits += 1
-        machine.wait_events += len(readable)
-        return readable
+        machine.wait_events += len(ready)
+        return ready
 
     # ------------------------------------------------------------- polling in user space
 
@@ -396,7 +480,7 @@ class ReadinessCalls(Calls):
             yield RUN
             ring.end()
         socket = ring.sockets[ring.position]
-        if not socket.received:
+        if not ring.is_ready(socket):
             return None
         ring.position = (ring.position + 1) % count
         return socket

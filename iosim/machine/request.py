@@ -38,6 +38,7 @@ class Request:
     __slots__ = (
         "amounts",
         "answered_ns",
+        "attempt",
         "begun_ns",
         "bytes",
         "client",
@@ -62,6 +63,8 @@ class Request:
         "wake_up_ns",
     )
 
+    attempt: int
+    """How often it has been asked before, by a client that asks again."""
     client: Any
     """Who has sent it."""
     delays_ns: tuple[int, int]
@@ -133,6 +136,11 @@ class Request:
             self.lock_ns += lock_ns
             worked_ns -= run_queue_ns + wake_up_ns + lock_ns
         self.cpu_ns += worked_ns
+        self.ready_ns = now
+
+    def has_room(self, now: int) -> None:
+        """There is room again for what of its answer did not fit into the send buffer."""
+        self.network_ns += now - self.ready_ns
         self.ready_ns = now
 
     def device_done(self, now: int) -> None:

@@ -9,18 +9,27 @@ take it, so the time it costs may be worked off later, together with what follow
 `sendto` lets the message leave at an exact moment: everything is worked off first, unless
 nothing else can happen before that.
 
-Scope: messages up to the socket buffers' size, one read each.
-Not modelled: partial reads and writes, a full send buffer, urgent data, shutdown(2).
+A message may arrive in parts, and `recvfrom` then says `PARTIAL` until it has the last; it
+may leave through a send buffer that is full (`iosim.machine.sending`), and `sendto` then
+takes a part of it.
+
+Not modelled: urgent data, shutdown(2), reset connections.
 Source: recvfrom(2), sendto(2), accept4(2), listen(2), close(2).
 Validated by: tests/timeline/test_sockets.py
 """
 
 from collections.abc import Generator
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from iosim.machine.calls import Calls
 from iosim.machine.costs import REFILL_STEP_BITS, REFILL_STEPS
 from iosim.machine.thread import ENTRY, REFILL, RUN, SOFTIRQ, SYSCALL, Thread, WaitQueue
+
+if TYPE_CHECKING:
+    from iosim.machine.sending import SendBuffer
+
+READ_BYTES: Final = 65_536
+"""What the programs pass to recvfrom(2) as their buffer's size."""
 
 
 class Sentinel:
@@ -34,7 +43,31 @@ class Sentinel:
 
 
 EAGAIN: Final = Sentinel("EAGAIN")
-EOF: Final = Sentinel("EOF")
+PARTIAL: Final = Sentinel("PARTIAL")
+"""recvfrom has taken bytes of a message, but not yet its last."""
+
+
+class Part:
+    """Some bytes of a message, on their way or in a socket; `last`: its last ones."""
+
+    __slots__ = ("bytes", "last", "message")
+
+    def __init__(self, message: Any, size_bytes: int, last: bool) -> None:
+        self.message = message
+        self.bytes = size_bytes
+        self.last = last
+
+    def delivered(self, now: int) -> None:
+        """It has reached the machine's socket."""
+        if self.last and self.message is not None:
+            self.message.delivered(now)
+
+    def __repr__(self) -> str:
+        return "EOF" if self.message is None else f"<{self.bytes} bytes of {self.message}>"
+
+
+EOF: Final = Part(None, 0, last=True)
+"""What recvfrom finds after all else when the peer has closed the connection."""
 
 
 class Watcher(Protocol):
@@ -43,23 +76,33 @@ class Watcher(Protocol):
     def on_readable(self, socket: "Socket") -> None:
         """Something has arrived on `socket`. Plain call at that instant."""
 
+    def on_writable(self, socket: "Socket") -> None:
+        """A socket whose send buffer was full has room again."""
+
     def on_closed(self, socket: "Socket") -> None:
         """The program is about to close `socket`: watch it no longer."""
 
 
-class Message(Protocol):
-    """What travels over a connection, on behalf of a request."""
-
-    bytes: int
+class Arrival(Protocol):
+    """What reaches a socket."""
 
     def delivered(self, now: int) -> None:
         """It has reached the machine's socket."""
+
+
+class Message(Arrival, Protocol):
+    """What travels over a connection, on behalf of a request."""
+
+    bytes: int
 
     def begin(self, thread: Thread, now: int) -> None:
         """`thread` has received it and works on it from now on."""
 
     def pause(self, now: int) -> None:
         """It leaves the machine; its thread stops working on it."""
+
+    def has_room(self, now: int) -> None:
+        """There is room for the rest of it in the socket that it leaves through."""
 
 
 class Peer(Protocol):
@@ -89,8 +132,10 @@ class Socket:
         "backlog",
         "core",
         "descriptor",
+        "hung_up",
         "name",
         "nonblocking",
+        "outgoing",
         "peer",
         "received",
         "touched_bytes",
@@ -104,6 +149,10 @@ class Socket:
         self.peer = peer
         self.backlog = backlog
         self.nonblocking = False
+        # Whether the peer has closed its end.
+        self.hung_up = False
+        # What the peer has not taken yet, where it may be slower than the program.
+        self.outgoing: SendBuffer | None = None
         # A list: seldom long, and a tenth of an empty deque in memory.
         self.received: list[Any] = []
         self.wait_queue = WaitQueue(name)
@@ -173,9 +222,8 @@ class SocketCalls(Calls):
                     return EAGAIN
                 yield socket.wait_queue
         message = received.pop(0)
-        if message is EOF:
-            thread.charge(cause, ns, "recvfrom")
-            return EOF
+        if type(message) is Part:
+            return self._receive_parts(received, message, cause, ns)
         message.begin(thread, self.env._now + thread.debt_ns)
         core = thread.core
         touched_bytes = core.touched_bytes
@@ -198,8 +246,30 @@ class SocketCalls(Calls):
         thread.debt_ns += ns
         return message
 
-    def sendto(self, socket: Socket, message: Any, size_bytes: int) -> Generator[Any, Any, None]:
-        """Send `message`, which leaves when this returns."""
+    def _receive_parts(self, received: list[Any], part: Part, cause: int, ns: int) -> Any:
+        """Take a part, and what of the same message comes right after it. Plain call."""
+        thread = self.thread
+        size_bytes = part.bytes
+        while not part.last and received and size_bytes + received[0].bytes <= READ_BYTES:
+            part = received.pop(0)
+            size_bytes += part.bytes
+        message = part.message
+        if part.last and message is not None:
+            message.begin(thread, self.env._now + thread.debt_ns)
+        ns += size_bytes * self.costs.recvfrom_per_kib_ns >> 10
+        thread.charge(cause, ns, "recvfrom")
+        if not part.last:
+            return PARTIAL
+        return EOF if message is None else message
+
+    def sendto(self, socket: Socket, message: Any, size_bytes: int) -> Generator[Any, Any, int]:
+        """Send `message`, which leaves when this returns; give back how many bytes went.
+
+        Fewer than `size_bytes`, or none (EAGAIN), if the send buffer is full and the socket
+        non-blocking; otherwise it sleeps until there has been room for all.
+        """
+        if socket.outgoing is not None:
+            return (yield from self._send_buffered(socket, socket.outgoing, message, size_bytes))
         thread, costs, env = self.thread, self.costs, self.env
         self.syscalls["sendto"] += 1
         peer: Any = socket.peer
@@ -227,6 +297,37 @@ class SocketCalls(Calls):
         at_ns = env._now + thread.debt_ns
         message.pause(at_ns)
         peer.receive(socket, message, at_ns)
+        return size_bytes
+
+    def _send_buffered(
+        self, socket: Socket, outgoing: "SendBuffer", message: Any, size_bytes: int
+    ) -> Generator[Any, Any, int]:
+        """`sendto` where the peer may be slower than the program."""
+        thread, costs = self.thread, self.costs
+        self.syscalls["sendto"] += 1
+        thread.charge(ENTRY, costs.sendto_whole_ns, "sendto")
+        if socket.peer is not None and socket.peer.softirq_on_sender:
+            thread.charge(SOFTIRQ, costs.receive_softirq_ns, "receive softirq")
+        sent_bytes = 0
+        while True:
+            if thread.debt_ns:
+                yield RUN
+            part_bytes = min(size_bytes - sent_bytes, outgoing.room_bytes)
+            if part_bytes:
+                thread.charge(SYSCALL, part_bytes * costs.sendto_per_kib_ns >> 10, "sendto")
+                if thread.debt_ns:
+                    yield RUN
+                sent_bytes += part_bytes
+                outgoing.put(message, part_bytes, last=sent_bytes == size_bytes)
+            message.pause(self.env._now)
+            if sent_bytes == size_bytes:
+                return sent_bytes
+            outgoing.wait_for_room(message)
+            if socket.nonblocking:
+                yield RUN  # even where nothing costs anything the core sees it
+                return sent_bytes
+            yield outgoing.wait_queue
+            message.begin(thread, self.env._now)
 
     def close(self, socket: Socket) -> Generator[Any, Any, None]:
         """Close a connection; whatever watched it no longer does."""

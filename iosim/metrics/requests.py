@@ -9,6 +9,9 @@ NAMES = {
     "completed": Metric("requests", "Answered in time."),
     "refused": Metric("requests", "Not sent: too many waited at the clients."),
     "timed_out": Metric("requests", "Given up by the client."),
+    "retries": Metric("requests", "Offered because an earlier one had timed out."),
+    "connections_opened": Metric("connections", "Opened under load."),
+    "listen_overflows": Metric("connections", "Found the listener's queue full."),
     "in_flight": Metric("requests", "Under way when the run ended."),
     "error_fraction": Metric("1", "Refused and timed out, of all that ended."),
 }
@@ -21,5 +24,8 @@ def measure(record: Record) -> Values:
     yield "refused", record.refused
     yield "timed_out", record.timed_out
     yield "in_flight", record.in_flight
+    yield "retries", record.retries
+    yield "connections_opened", record.connections_opened
+    yield "listen_overflows", record.listen_overflows
     errors = record.refused + record.timed_out
     yield "error_fraction", per(errors, errors + record.completed)

@@ -67,10 +67,12 @@ class Source:
         rng = streams.generator("connections")
         active = options.connections.active_count
         self._choice = block_iterator(lambda n: rng.integers(0, active, n))
-        # With a latency that varies requests may overtake each other on their way: then each
-        # is sent at its time, and the clients keep track of when it arrives.
-        in_order = clients.network.fixed_delays_ns is not None
+        # With a latency that varies requests may overtake each other on their way, and some have
+        # to open a connection first: then each is sent at its time, and the clients keep track
+        # of when it arrives.
+        in_order = clients.at_arrival and clients.network.fixed_delays_ns is not None
         self._env = clients.machine.env
+        self._in_order = in_order
         self._alarm = Alarm(self._env, self._arrive if in_order else self._send)
         self._times: Iterator[int] = iter(())
         self._intended_ns = 0
@@ -80,7 +82,8 @@ class Source:
         """The server is ready: the clock of the load starts now."""
         now = self._env._now
         self._times = intended_times(self._options, self._streams, now)
-        self._delays_ns = self._clients.network.fixed_delays_ns or (0, 0)
+        if self._in_order:
+            self._delays_ns = self._clients.network.fixed_delays_ns or (0, 0)
         self._set_next()
 
     def _set_next(self) -> None:

@@ -107,6 +107,48 @@ REQUESTS: dict[str, Data] = {
     "one connection, working set": _case(
         [CPU], rate="5k/s", workload={"connections": {"total": 1}}, server={"working_set": "64KiB"}
     ),
+    "connections come and go": _case(
+        [CPU, CALL], workload={"connections": {"total": 20, "lifetime": 3}}, cores=2
+    ),
+    "connections come and go, card, cpython": _case(
+        [CPU],
+        workload={"connections": {"total": 20, "lifetime": 1}},
+        rate="4k/s",
+        network=FAR,
+        runtime="cpython",
+    ),
+    "pipelined, slow senders": _case(
+        [CPU, CALL],
+        workload={
+            "connections": {
+                "total": 10,
+                "pipeline": 3,
+                "slow": {"share": "50%", "piece": "50B", "gap": "100us"},
+            }
+        },
+    ),
+    "large both ways, slow readers": _case(
+        [CPU],
+        rate="3k/s",
+        workload={
+            "request": "150KiB",
+            "reply": "300KiB",
+            "connections": {"total": 10, "receive_rate": "200MB/s"},
+        },
+        send_buffer="64KiB",
+    ),
+    "giving up, asking again": _case(
+        [CPU, CALL, SLEEP],
+        workload={
+            "timeout": "1200us",
+            "on_timeout": "close",
+            "retry": {"attempts": 2, "backoff": "100us"},
+            "connections": {"total": 20, "lifetime": 5},
+        },
+        rate="7k/s",
+        server={"cancel": True},
+        network=NIC,
+    ),
     "users": {
         **_case([CPU, CALL], cores=2),
         "workload": {

@@ -6,9 +6,10 @@ import pytest
 from grounds import CASES, ITEMS, Case, some_cases
 
 from iosim.clients import Clients
-from iosim.machine.request import ANSWERED, REFUSED, TIMED_OUT, Request
+from iosim.machine.request import ANSWERED, PARTS, REFUSED, TIMED_OUT, Request
 from iosim.machine.thread import USER
 from iosim.streams import Streams
+from iosim.visitors import Visitors
 from iosim.world import World, build
 
 MS = 1_000_000
@@ -47,13 +48,8 @@ class Tap:
         self.in_flight_ns = 0
         self._changed_ns = 0
         self._in_flight = 0
-        offer = Clients.offer
-
-        def counted(clients: Clients, *args: Any) -> None:
-            if self.open:
-                offer(clients, *args)
-
-        patch.setattr(Clients, "offer", counted)
+        for kind, name in ((Clients, "offer"), (Visitors, "_offer")):
+            self._close(patch, kind, name)
         self.world = built(case)
         make = self._clients._request
 
@@ -63,6 +59,15 @@ class Tap:
             return request
 
         self._clients._request = kept
+
+    def _close(self, patch: pytest.MonkeyPatch, kind: type, name: str) -> None:
+        offer = getattr(kind, name)
+
+        def counted(clients: Clients, *args: Any) -> None:
+            if self.open:
+                offer(clients, *args)
+
+        patch.setattr(kind, name, counted)
 
     @property
     def _clients(self) -> Any:
@@ -108,11 +113,8 @@ def test_when_no_more_comes_every_request_has_ended(
     assert fates["timed_out"] == states.count(TIMED_OUT)
     for request in tap.requests:
         if request.state == ANSWERED:
-            parts = (
-                request.network_ns, request.queue_ns, request.wake_up_ns, request.run_queue_ns,
-                request.cpu_ns, request.lock_ns, request.device_ns,
-            )  # fmt: skip
-            assert sum(parts) == request.answered_ns - request.intended_ns
+            parts_ns = [getattr(request, f"{part}_ns") for part in PARTS]
+            assert sum(parts_ns) == request.answered_ns - request.intended_ns
 
 
 FREE = [

@@ -1,0 +1,113 @@
+"""A socket's send buffer: what its peer has not taken yet.
+
+What it models: bytes leave in order at a constant rate, the peer's. sendto(2) takes what
+there is room for; a socket that was found full is writable again (EPOLLOUT) when a third
+of its buffer is free, and the thread asleep in sendto, or whatever watches the socket, is
+told then. A message is with its peer when its last byte has left.
+
+    room:     |########----|   sendto takes 4 of 10 bytes, and is to come again
+    a third:  |########----|   writable
+
+Not modelled: the buffer's own growth (autotuning), Nagle, segments, the window in bytes.
+Source: send(2), tcp(7); Linux 6.18 include/net/sock.h (sk_stream_is_writeable).
+Validated by: tests/timeline/test_sending.py
+"""
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from iosim.machine.thread import WaitQueue
+
+if TYPE_CHECKING:
+    from iosim.machine.machine import Machine
+    from iosim.machine.sockets import Peer, Socket
+
+
+class SendBuffer:
+    """Bytes on their way out of one socket."""
+
+    __slots__ = (
+        "_bytes_per_s",
+        "_discards",
+        "_empty_ns",
+        "_machine",
+        "_peer",
+        "_size_bytes",
+        "_socket",
+        "_unfinished",
+        "wait_queue",
+    )
+
+    def __init__(
+        self,
+        machine: "Machine",
+        socket: "Socket",
+        peer: "Peer",
+        size_bytes: int,
+        bytes_per_s: int,
+    ) -> None:
+        self._machine = machine
+        self._peer = peer
+        self._socket = socket
+        self._size_bytes = size_bytes
+        self._bytes_per_s = bytes_per_s
+        # When all that is in it will have left.
+        self._empty_ns = 0
+        # The peer has hung up: what is sent goes nowhere.
+        self._discards = False
+        # The message that did not fit as a whole, while its sender waits for room.
+        self._unfinished: Any = None
+        self.wait_queue = WaitQueue(f"send buffer of {socket.name}")
+
+    def _queued_bytes(self) -> int:
+        left_ns = self._empty_ns - self._machine.env._now
+        return max(0, -(-left_ns * self._bytes_per_s // 1_000_000_000))
+
+    @property
+    def room_bytes(self) -> int:
+        """How much sendto would take now."""
+        return self._size_bytes - self._queued_bytes()
+
+    @property
+    def writable(self) -> bool:
+        """Whether poll(2) and epoll(7) call the socket writable."""
+        return 3 * self._queued_bytes() <= 2 * self._size_bytes
+
+    def put(self, message: Any, size_bytes: int, last: bool) -> None:
+        """Take bytes of `message`; there must be room. `last`: its last ones."""
+        now = self._machine.env._now
+        if self._discards:
+            return
+        left_ns = -(-size_bytes * 1_000_000_000 // self._bytes_per_s)
+        self._empty_ns = max(self._empty_ns, now) + left_ns
+        if last:
+            self._machine.timers.at(self._empty_ns, partial(self._left, message))
+
+    def _left(self, message: Any) -> None:
+        if not self._discards:
+            now = self._machine.env._now
+            message.has_room(now)
+            self._peer.receive(self._socket, message, now)
+
+    def wait_for_room(self, message: Any) -> None:
+        """Tell sleepers and watchers when the socket is writable again."""
+        if self._unfinished is None:
+            queued_ns = self._size_bytes * 2 * 1_000_000_000 // (3 * self._bytes_per_s)
+            due_ns = max(self._machine.env._now, self._empty_ns - queued_ns)
+            self._machine.timers.at(due_ns, self._tell)
+        self._unfinished = message
+
+    def _tell(self) -> None:
+        message, self._unfinished = self._unfinished, None
+        if message is None:
+            return  # told already, when the peer hung up
+        message.has_room(self._machine.env._now)
+        self._machine.wake_one(self.wait_queue)
+        for watcher in tuple(self._socket.watchers):
+            watcher.on_writable(self._socket)
+
+    def discard(self) -> None:
+        """The peer has hung up: nothing more leaves, and nobody waits any longer."""
+        self._discards = True
+        self._empty_ns = 0
+        self._tell()

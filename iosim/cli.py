@@ -478,7 +478,7 @@ def _tables(results: "Results", quiet: bool) -> str:
     from iosim.report.table import main_table, tables
 
     style = style_for(sys.stdout)
-    blocks = [[style.strong(results.scenario.name), *describe(results.scenario)]]
+    blocks = [[style.strong(results.scenario.name), *describe(results.scenario, results.profile)]]
     if quiet:
         blocks = [lay_out(main_table(results), style)]
     else:

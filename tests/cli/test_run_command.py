@@ -87,6 +87,15 @@ def test_the_widest_table_fits_too() -> None:
     assert "\nthread_pool_" in outcome.out
 
 
+def test_changed_costs_are_told_with_the_profile(tmp_path: Path) -> None:
+    change = ("--set", "profile.context_switch=5us")
+    told = run(TINY, "--json", *change).document["profile"]
+    assert told == "reference (context_switch=5us)"
+    markdown = tmp_path / "results.md"
+    for text in (run(TINY, *change, "--export", markdown).out, markdown.read_text()):
+        assert f"profile {told}" in " ".join(text.split())
+
+
 def test_all_counts_are_in_the_last_table() -> None:
     outcome = run(TINY)
     document = run(TINY, "--json")

@@ -30,6 +30,7 @@ import typer
 from iosim.errors import (
     IosimError,
     Mismatch,
+    PluginError,
     ScenarioError,
     UsageError,
     did_you_mean,
@@ -255,7 +256,7 @@ def explain(
     force: Force = False,
 ) -> int:
     """Show the life of one request, as it happened in a simulated run."""
-    from iosim.plugins import kinds
+    from iosim.plugins import broken, kinds
     from iosim.report.layout import style_for
     from iosim.report.story import built_in, tell
     from iosim.report.timeline import observe
@@ -263,6 +264,8 @@ def explain(
     last = {"run.seed": seed}
     if scenario is None:
         known = kinds("io_models")
+        if model in broken("io_models") and model not in known:
+            raise PluginError(f"{model} is broken: {broken('io_models')[model]}")
         if model not in known:
             raise _unknown("an I/O model", model, known)
         loaded, costs = _load(

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from iosim.errors import UsageError, did_you_mean, shown
-from iosim.plugins import first_line, kinds
+from iosim.errors import PluginError, UsageError, did_you_mean, shown
+from iosim.plugins import broken, first_line, kinds
 from iosim.report.layout import WIDTH
 
 if TYPE_CHECKING:
@@ -37,13 +37,16 @@ def listing(what: str) -> str:
             f"expected one of {', '.join(FOLDERS)}, found {shown(what)}"
             + (f"; {hint}" if hint else "")
         )
-    return _in_columns(list(_entries(what)))
+    return _in_columns([*_entries(what), *_broken(what)])
 
 
 def options(what: str, name: str) -> str:
     """The options of one kind: type, default, meaning. Raises UsageError."""
     listing(what)
     entries = dict(_entries(what))
+    for other, reason in _broken(what):
+        if name == other and name not in entries:
+            raise PluginError(f"{name}: {reason}")
     if name not in entries:
         hint = did_you_mean(name, entries)
         raise UsageError(
@@ -87,6 +90,13 @@ def _entries(what: str) -> Iterator[tuple[str, str]]:
     else:
         for name, module in kinds(FOLDERS[what]).items():
             yield name, _says(module)
+
+
+def _broken(what: str) -> Iterator[tuple[str, str]]:
+    """Third parties' kinds that cannot be used, and why."""
+    if what != "profiles":
+        for name, reason in broken(FOLDERS[what]).items():
+            yield name, f"broken, and left out: {reason}"
 
 
 def _profiles() -> Iterator[tuple[str, str]]:

@@ -29,7 +29,6 @@ import typer
 
 from iosim.errors import (
     IosimError,
-    Mismatch,
     PluginError,
     ScenarioError,
     UsageError,
@@ -189,7 +188,7 @@ def run(
     from iosim.report.export import Export, to_json
 
     exports = [Export.to(path) for path in export or ()]
-    wanted = _precision(precision) if precision else None
+    wanted = _precision(precision)
     loaded, costs = _load(
         scenario,
         changes,
@@ -410,26 +409,10 @@ def _unknown(expected: str, found: str, known: Iterable[str]) -> UsageError:
     )
 
 
-def _precision(text: str) -> "Precision":
-    """Read `5%@p99`. Raises UsageError."""
+def _precision(text: str | None) -> "Precision | None":
     from iosim.simulation import Precision
-    from iosim.slo import SHORT_NAMES, known_metrics
-    from iosim.units import parse_fraction
 
-    width, at, name = text.partition("@")
-    try:
-        if not at:
-            raise Mismatch("a half width and a metric, such as 5%@p99", shown(text))
-        half_width = parse_fraction(width.strip())
-        if not 0 < half_width < 1:
-            raise Mismatch("a half width between 0% and 100%", shown(width))
-        metric = SHORT_NAMES.get(name.strip(), name.strip())
-        if metric not in known_metrics():
-            hint = did_you_mean(name, [*SHORT_NAMES, *known_metrics()])
-            raise Mismatch("a metric (see `iosim list metrics`)", shown(name), hint)
-    except Mismatch as mismatch:
-        raise UsageError(f"--precision {text}: {mismatch}") from None
-    return Precision(f"{name.strip()} within {width.strip()}", metric, half_width)
+    return Precision.parse(text) if text else None
 
 
 # ------------------------------------------------------------------------------- telling

@@ -32,7 +32,7 @@ from pydantic_core import InitErrorDetails
 
 from iosim.choice import Chosen, Many, OneOf, Options, problems_from
 from iosim.distributions import Distribution
-from iosim.errors import Mismatch, Problem, ScenarioError, did_you_mean, shown
+from iosim.errors import Mismatch, Problem, ScenarioError, UsageError, did_you_mean, shown
 from iosim.plugins import broken, kinds
 from iosim.slo import Slo, parse_slo
 from iosim.units import Count, PositiveCount, PositiveDuration, Size, canonical_duration
@@ -231,12 +231,20 @@ def load(
     """Read a scenario file ('-': standard input). Raises ScenarioError.
 
     `changes` maps paths such as `workload.open.rate` to values in YAML; `force` lifts
-    the limits on size.
+    the limits on size. Raises UsageError for a path that leads nowhere, and for a cost's.
     """
     import sys
 
     from iosim.changes import apply
 
+    for change, value in (changes or {}).items():
+        if change.startswith("profile."):
+            cost = change.removeprefix("profile.")
+            raise UsageError(
+                f"{change}: a cost is the profile's, not the scenario's: change it by "
+                f'iosim.load_profile("reference", changes={{"{cost}": "{value}"}}), and give '
+                "that to iosim.simulate as its profile"
+            )
     if str(path) == "-":
         source = load_bytes(sys.stdin.buffer.read(), "<stdin>")
     else:

@@ -7,8 +7,8 @@ has its commands and scenario run by an interpreter that finds it.
 
 import importlib
 import inspect
-import re
 import os
+import re
 import shlex
 import subprocess
 import sys

@@ -188,7 +188,7 @@ class OneOf:
             other: list[JsonSchemaValue] = [{"type": "null"}]
             if hasattr(options, "from_shorthand"):
                 other = [{"not": {"type": "object"}}]
-            elif body.get("required") or handler.resolve_ref_schema(body).get("required"):
+            elif any(field.is_required() for field in options.model_fields.values()):
                 other = []
             form = {
                 "type": "object",

@@ -290,13 +290,17 @@ def list_(
         ),
     ],
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="One of them: its options.")
+        str | None,
+        typer.Argument(metavar="[NAME]", help="One of them: its options; or a profile's file."),
+    ] = None,
+    cost: Annotated[
+        str | None, typer.Argument(metavar="[COST]", help="Of a profile: all about one cost.")
     ] = None,
 ) -> int:
-    """List what there is to choose from, or the options of one kind."""
+    """List what there is to choose from, the options of one kind, or a profile's costs."""
     from iosim.report.catalogue import listing, options
 
-    _say(listing(what) if name is None else options(what, name))
+    _say(listing(what) if name is None else options(what, name, cost))
     return 0
 
 

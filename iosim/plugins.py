@@ -114,7 +114,7 @@ def _complaint_of_schema(module: ModuleType) -> str | None:
     if not hasattr(module, "Options"):
         return None
     try:
-        module.Options.model_json_schema()
+        module.Options.model_rebuild()
     except Exception as error:
         return f"has Options that pydantic refuses: {_in_one_line(error)}"
     return None

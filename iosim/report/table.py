@@ -71,10 +71,11 @@ def _rounded_up(value: float) -> str:
 
 
 def cell(estimate: Estimate | None, show: Callable[[float], str]) -> Cell:
-    """A mean with its interval."""
+    """A mean with its interval, which is left out where nothing but zeros is shown."""
     if estimate is None or estimate.mean is None:
         return Cell(NONE)
-    return Cell(show(estimate.mean), half_width(estimate))
+    text = show(estimate.mean)
+    return Cell(text, half_width(estimate) if any(digit in "123456789" for digit in text) else "")
 
 
 def _widest(estimates: Iterable[Estimate | None], show: Callable[[float], str]) -> Cell:
@@ -337,8 +338,11 @@ def _devices(results: Results) -> Iterable[Table]:
             Measure("queue", metric=f"device_{name}_queue", show=per_request),
             Measure("calls/s", metric=f"device_{name}_calls_per_s", show=format_count),
         )
-        rows = (row(model, columns) for model in results.models if model.records)
-        yield Table(f"Device {name}", (LABEL, *columns), tuple(rows))
+        limited = [
+            c for c in columns if any(_mean(m, c.metric) is not None for m in results.models)
+        ]
+        rows = (row(model, limited) for model in results.models if model.records)
+        yield Table(f"Device {name}", (LABEL, *limited), tuple(rows))
 
 
 ORDER_WIDTH = 40

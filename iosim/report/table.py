@@ -217,6 +217,7 @@ def _shares(
     parts: Mapping[str, str],
     show: Callable[[float], str],
     show_half: Callable[[float], str],
+    notes: tuple[str, ...] = (),
 ) -> Iterable[Table]:
     """Parts of one whole, without those that are zero for every model."""
     models = [model for model in results.models if model.records]
@@ -227,7 +228,7 @@ def _shares(
         texts = (Cell(cell(estimate, show).text) for estimate in estimates)
         rows.append((Cell(model.label), *texts, _widest(estimates, show_half)))
     columns = (LABEL, *(Column(parts[name]) for name in shown), Column("±"))
-    yield Table(title, columns, tuple(rows))
+    yield Table(title, columns, tuple(rows), notes)
 
 
 def _cpu_time(results: Results) -> Iterable[Table]:
@@ -238,6 +239,7 @@ def _cpu_time(results: Results) -> Iterable[Table]:
         {f"cpu_{cause}_fraction": cause for cause in causes},
         lambda fraction: f"{100 * fraction:.1f}",
         lambda fraction: f"{ceil(1000 * fraction - 1e-9) / 10:.1f}",
+        ("switch: context switches, and the part of the exits from idle that is charged.",),
     )
 
 

@@ -6,39 +6,54 @@
     results.summary
 
 `load` reads a scenario file, `simulate` runs each of its I/O models, `Results` holds what
-came out. Everything is imported on first use, so that `import iosim` costs nothing.
+came out. `load_profile` reads what everything costs, and changes it:
+
+    dear = iosim.load_profile("reference", changes={"context_switch": "5us"})
+    iosim.simulate(scenario, profile=dear, precision="5%@p99")
+
+Everything is imported on first use, so that `import iosim` costs nothing.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from iosim.errors import IosimError, ScenarioError, SimulationError
+    from iosim.profile import Profile
+    from iosim.profile import load as load_profile
     from iosim.results import Results
     from iosim.scenario import Scenario, load
-    from iosim.simulation import simulate
+    from iosim.simulation import Precision, simulate
 
 __version__ = "0.1.0"
 
 __all__ = [
     "IosimError",
+    "Precision",
+    "Profile",
     "Results",
     "Scenario",
     "ScenarioError",
     "SimulationError",
     "__version__",
     "load",
+    "load_profile",
     "simulate",
 ]
 
 _HOMES = {
     "IosimError": "iosim.errors",
+    "Precision": "iosim.simulation",
+    "Profile": "iosim.profile",
     "Results": "iosim.results",
     "Scenario": "iosim.scenario",
     "ScenarioError": "iosim.errors",
     "SimulationError": "iosim.errors",
     "load": "iosim.scenario",
+    "load_profile": "iosim.profile",
     "simulate": "iosim.simulation",
 }
+_THERE = {"load_profile": "load"}
+"""What is called otherwise in its home."""
 
 
 def __getattr__(name: str) -> Any:
@@ -46,7 +61,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'iosim' has no attribute '{name}'")
     from importlib import import_module
 
-    value = getattr(import_module(_HOMES[name]), name)
+    value = getattr(import_module(_HOMES[name]), _THERE.get(name, name))
 
     globals()[name] = value
     return value

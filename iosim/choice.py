@@ -132,13 +132,15 @@ class OneOf:
 
     noun: what is being chosen, for messages, such as "scheduler". kinds: name -> options class.
     labelled: a `label` may stand among the options. default_kind: the kind for which a bare value
-    (`20us`) stands; it must offer a shorthand.
+    (`20us`) stands; it must offer a shorthand. broken: kinds that are there and cannot be chosen,
+    name -> why.
     """
 
     noun: str
     kinds: Callable[[], Mapping[str, type[BaseModel]]]
     labelled: bool = False
     default_kind: str | None = None
+    broken: Callable[[], Mapping[str, str]] = dict
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -186,7 +188,7 @@ class OneOf:
             other: list[JsonSchemaValue] = [{"type": "null"}]
             if hasattr(options, "from_shorthand"):
                 other = [{"not": {"type": "object"}}]
-            elif body.get("required") or handler.resolve_ref_schema(body).get("required"):
+            elif any(field.is_required() for field in options.model_fields.values()):
                 other = []
             form = {
                 "type": "object",
@@ -258,20 +260,27 @@ class OneOf:
             # Quantities begin with a digit or a sign; any other word is a kind misspelled.
             word = isinstance(value, str) and not re.match(r"[-+.]?[0-9]", value)
             if self.default_kind is None or value is None or word:
-                raise Mismatch(self._expected(kinds), shown(value), did_you_mean(value, kinds))
+                raise Mismatch(self._expected(kinds), shown(value), self._hint(value, kinds))
             return _Pick(self.default_kind, value)
         if len(value) != 1:
             found = f"{len(value)} keys: {_keys(value)}" if value else shown(value)
             raise Mismatch(self._expected(kinds), found, _indent_hint(value, kinds))
         ((kind, options),) = value.items()
         if kind not in kinds:
-            mismatch = Mismatch(self._expected(kinds), shown(kind), did_you_mean(kind, kinds))
+            mismatch = Mismatch(self._expected(kinds), shown(kind), self._hint(kind, kinds))
             # Raised with the key as its location, so that it is told where the key stands.
             line = InitErrorDetails(
                 type="value_error", loc=(kind,), input=kind, ctx={"error": mismatch}
             )
             raise ValidationError.from_exception_data(self.noun, [line])
         return _Pick(kind, options)
+
+    def _hint(self, word: object, kinds: Mapping[str, type[BaseModel]]) -> str | None:
+        """Say why a kind that is there cannot be chosen, or which one may have been meant."""
+        broken = self.broken()
+        if isinstance(word, str) and word in broken:
+            return f"it is installed, but broken: {broken[word]}"
+        return did_you_mean(word, kinds)
 
     def _expected(self, kinds: Mapping[str, type[BaseModel]]) -> str:
         return f"one {self.noun}: {_listed(list(kinds), last=' or ')}"
@@ -323,6 +332,8 @@ def problems_from(error: ValidationError, source: Source) -> tuple[Problem, ...]
     """Tell pydantic's errors as problems of the file that `source` was read from."""
     problems: dict[tuple[object, ...], Problem] = {}
     for detail in error.errors(include_url=False):
+        if detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]:
+            continue  # pydantic counts the valid items alone; the others are told by themselves
         path, value = _path_in(source.data, detail["loc"])
         expected, found, hint = _words(detail, path, value)
         line, column = source.locate(path)

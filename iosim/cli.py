@@ -29,7 +29,7 @@ import typer
 
 from iosim.errors import (
     IosimError,
-    Mismatch,
+    PluginError,
     ScenarioError,
     UsageError,
     did_you_mean,
@@ -188,7 +188,7 @@ def run(
     from iosim.report.export import Export, to_json
 
     exports = [Export.to(path) for path in export or ()]
-    wanted = _precision(precision) if precision else None
+    wanted = _precision(precision)
     loaded, costs = _load(
         scenario,
         changes,
@@ -255,7 +255,7 @@ def explain(
     force: Force = False,
 ) -> int:
     """Show the life of one request, as it happened in a simulated run."""
-    from iosim.plugins import kinds
+    from iosim.plugins import broken, kinds
     from iosim.report.layout import style_for
     from iosim.report.story import built_in, tell
     from iosim.report.timeline import observe
@@ -263,6 +263,8 @@ def explain(
     last = {"run.seed": seed}
     if scenario is None:
         known = kinds("io_models")
+        if model in broken("io_models") and model not in known:
+            raise PluginError(f"{model} is broken: {broken('io_models')[model]}")
         if model not in known:
             raise _unknown("an I/O model", model, known)
         loaded, costs = _load(
@@ -288,13 +290,17 @@ def list_(
         ),
     ],
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="One of them: its options.")
+        str | None,
+        typer.Argument(metavar="[NAME]", help="One of them: its options; or a profile's file."),
+    ] = None,
+    cost: Annotated[
+        str | None, typer.Argument(metavar="[COST]", help="Of a profile: all about one cost.")
     ] = None,
 ) -> int:
-    """List what there is to choose from, or the options of one kind."""
+    """List what there is to choose from, the options of one kind, or a profile's costs."""
     from iosim.report.catalogue import listing, options
 
-    _say(listing(what) if name is None else options(what, name))
+    _say(listing(what) if name is None else options(what, name, cost))
     return 0
 
 
@@ -407,26 +413,10 @@ def _unknown(expected: str, found: str, known: Iterable[str]) -> UsageError:
     )
 
 
-def _precision(text: str) -> "Precision":
-    """Read `5%@p99`. Raises UsageError."""
+def _precision(text: str | None) -> "Precision | None":
     from iosim.simulation import Precision
-    from iosim.slo import SHORT_NAMES, known_metrics
-    from iosim.units import parse_fraction
 
-    width, at, name = text.partition("@")
-    try:
-        if not at:
-            raise Mismatch("a half width and a metric, such as 5%@p99", shown(text))
-        half_width = parse_fraction(width.strip())
-        if not 0 < half_width < 1:
-            raise Mismatch("a half width between 0% and 100%", shown(width))
-        metric = SHORT_NAMES.get(name.strip(), name.strip())
-        if metric not in known_metrics():
-            hint = did_you_mean(name, [*SHORT_NAMES, *known_metrics()])
-            raise Mismatch("a metric (see `iosim list metrics`)", shown(name), hint)
-    except Mismatch as mismatch:
-        raise UsageError(f"--precision {text}: {mismatch}") from None
-    return Precision(f"{name.strip()} within {width.strip()}", metric, half_width)
+    return Precision.parse(text) if text else None
 
 
 # ------------------------------------------------------------------------------- telling
@@ -478,7 +468,7 @@ def _tables(results: "Results", quiet: bool) -> str:
     from iosim.report.table import main_table, tables
 
     style = style_for(sys.stdout)
-    blocks = [[style.strong(results.scenario.name), *describe(results.scenario)]]
+    blocks = [[style.strong(results.scenario.name), *describe(results.scenario, results.profile)]]
     if quiet:
         blocks = [lay_out(main_table(results), style)]
     else:

@@ -78,7 +78,7 @@ class UsageError(IosimError):
 
 
 class PluginError(IosimError):
-    """A plug-in that cannot be loaded, or lacks what its folder asks for."""
+    """A plug-in that was asked for and cannot be loaded, or lacks what its folder asks for."""
 
     exit_code = 2
 

@@ -35,6 +35,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from iosim import yaml_source
@@ -164,13 +165,21 @@ def find(name_or_path: str | Path, folder: str | Path = "") -> Path:
     raise Mismatch(expected, shown(str(name_or_path)), did_you_mean(str(name_or_path), shipped))
 
 
-def load(name_or_path: str | Path, folder: str | Path = "") -> Profile:
-    """Read the profile that `find` finds. Raises UsageError if none is, ScenarioError."""
+def load(
+    name_or_path: str | Path,
+    folder: str | Path = "",
+    changes: Mapping[str, str] = MappingProxyType({}),
+) -> Profile:
+    """Read the profile that `find` finds, and change costs as `with_costs` does.
+
+    Raises UsageError if none is found or a change makes no sense, ScenarioError.
+    """
     try:
         path = find(name_or_path, folder)
-        return _read(path, ())
+        profile = _read(path, ())
     except Mismatch as mismatch:
         raise UsageError(f"profile: {mismatch}") from None
+    return with_costs(profile, changes)
 
 
 def _read(path: Path, extended_by: tuple[Path, ...]) -> Profile:

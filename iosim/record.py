@@ -21,7 +21,7 @@ class DeviceRecord:
     calls: int
     busy_ns: int
     queued_ns: int
-    concurrency: int
+    concurrency: int | None
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,7 @@ class Observation:
     """Of each slice."""
     mser: Mser
     sample: tuple[RequestRecord, ...]
-    concurrency: dict[str, int]
+    concurrency: dict[str, int | None]
     memory_bytes: dict[str, int]
     memory_peak_bytes: int
     fates: dict[str, int]

@@ -32,8 +32,8 @@ from pydantic_core import InitErrorDetails
 
 from iosim.choice import Chosen, Many, OneOf, Options, problems_from
 from iosim.distributions import Distribution
-from iosim.errors import Mismatch, Problem, ScenarioError, did_you_mean, shown
-from iosim.plugins import kinds
+from iosim.errors import Mismatch, Problem, ScenarioError, UsageError, did_you_mean, shown
+from iosim.plugins import broken, kinds
 from iosim.slo import Slo, parse_slo
 from iosim.units import (
     Count,
@@ -64,16 +64,19 @@ def _options(folder: str, **having: str) -> Mapping[str, type[BaseModel]]:
     return {name: module.Options for name, module in kinds(folder).items() if fits(module)}
 
 
+def _one_of(noun: str, folder: str, labelled: bool = False, **having: str) -> OneOf:
+    """A choice among a folder's kinds."""
+    return OneOf(noun, lambda: _options(folder, **having), labelled, broken=lambda: broken(folder))
+
+
 class Machine(Options):
     """The server's machine."""
 
     cores: PositiveCount = Field(default=1, description="Cores that the server may use.")
-    scheduler: Annotated[Chosen[Any], OneOf("scheduler", lambda: _options("schedulers"))] = Field(
+    scheduler: Annotated[Chosen[Any], _one_of("scheduler", "schedulers")] = Field(
         default="eevdf", validate_default=True, description="The CPU scheduler."
     )
-    network: Annotated[
-        Chosen[Any], OneOf("network", lambda: _options("devices", ROLE="network"))
-    ] = Field(
+    network: Annotated[Chosen[Any], _one_of("network", "devices", ROLE="network")] = Field(
         default="loopback", validate_default=True, description="How messages reach the server."
     )
     runtime: Literal["native", "cpython"] = Field(
@@ -203,15 +206,15 @@ class Scenario(Options):
     name: str = Field(default="", description="Shown in results; the file's name if left out.")
     machine: Machine = Field(default_factory=Machine, description="The server's machine.")
     server: Server = Field(default_factory=Server, description="What it does with a request.")
-    devices: dict[
-        str, Annotated[Chosen[Any], OneOf("device", lambda: _options("devices", ROLE="backend"))]
-    ] = Field(default_factory=dict, description="What `call` steps call, by name.")
-    workload: Annotated[Chosen[Any], OneOf("workload", lambda: _options("workloads"))] = Field(
+    devices: dict[str, Annotated[Chosen[Any], _one_of("device", "devices", ROLE="backend")]] = (
+        Field(default_factory=dict, description="What `call` steps call, by name.")
+    )
+    workload: Annotated[Chosen[Any], _one_of("workload", "workloads")] = Field(
         description="Who asks for what, when."
     )
-    models: Many[
-        Annotated[Chosen[Any], OneOf("I/O model", lambda: _options("io_models"), labelled=True)]
-    ] = Field(min_length=1, description="The I/O models to compare.")
+    models: Many[Annotated[Chosen[Any], _one_of("I/O model", "io_models", labelled=True)]] = Field(
+        min_length=1, description="The I/O models to compare."
+    )
     run: Run = Field(default_factory=Run, description="How long, how often, from which seed.")
     slo: Many[Annotated[str, AfterValidator(_objective)]] = Field(
         default=(), description="Such as 'p99 < 5ms': judged for each model."
@@ -247,12 +250,20 @@ def load(
     """Read a scenario file ('-': standard input). Raises ScenarioError.
 
     `changes` maps paths such as `workload.open.rate` to values in YAML; `force` lifts
-    the limits on size.
+    the limits on size. Raises UsageError for a path that leads nowhere, and for a cost's.
     """
     import sys
 
     from iosim.changes import apply
 
+    for change, value in (changes or {}).items():
+        if change.startswith("profile."):
+            cost = change.removeprefix("profile.")
+            raise UsageError(
+                f"{change}: a cost is the profile's, not the scenario's: change it by "
+                f'iosim.load_profile("reference", changes={{"{cost}": "{value}"}}), and give '
+                "that to iosim.simulate as its profile"
+            )
     if str(path) == "-":
         source = load_bytes(sys.stdin.buffer.read(), "<stdin>")
     else:

@@ -17,10 +17,18 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from iosim.choice import Chosen
-from iosim.errors import SimulationError, Stalled, UsageError, did_you_mean
+from iosim.errors import (
+    Mismatch,
+    SimulationError,
+    Stalled,
+    UsageError,
+    did_you_mean,
+    shown,
+)
 from iosim.machine.alarm import NEVER, Alarm
 from iosim.machine.costs import Costs
 from iosim.machine.machine import Machine
@@ -31,9 +39,10 @@ from iosim.record import Record, ThreadRecord
 from iosim.recording import SLICES, Observation, cut_warm_up
 from iosim.results import ModelResult, Results, model_result
 from iosim.scenario import Scenario, label_of
-from iosim.slo import Verdict, known_metrics
+from iosim.slo import SHORT_NAMES, Verdict, known_metrics
 from iosim.statistics import relative_half_width, replications_needed
 from iosim.streams import Streams
+from iosim.units import parse_fraction
 
 if TYPE_CHECKING:
     from iosim.machine.trace import Trace
@@ -202,32 +211,56 @@ class Precision:
     metric: str
     half_width: float
 
+    @classmethod
+    def parse(cls, text: str) -> "Precision":
+        """Read `5%@p99`: a half width, and a metric by its name or as objectives call it.
+
+        Raises UsageError.
+        """
+        width, at, name = (part.strip() for part in text.partition("@"))
+        try:
+            if not at:
+                raise Mismatch("a half width and a metric, such as 5%@p99", shown(text))
+            half_width = parse_fraction(width)
+            if not 0 < half_width < 1:
+                raise Mismatch("a half width between 0% and 100%", shown(width))
+            metric = SHORT_NAMES.get(name, name)
+            if metric not in known_metrics():
+                hint = did_you_mean(name, [*SHORT_NAMES, *known_metrics()])
+                raise Mismatch("a metric (see `iosim list metrics`)", shown(name), hint)
+        except Mismatch as mismatch:
+            raise UsageError(f"precision {text}: {mismatch}") from None
+        return cls(f"{name} within {width}", metric, half_width)
+
 
 def simulate(
     scenario: Scenario,
-    profile: Profile | None = None,
+    profile: Profile | str | Path | None = None,
     jobs: int | None = 1,
-    precision: Precision | None = None,
+    precision: Precision | str | None = None,
     progress: Progress | None = None,
 ) -> Results:
     """Simulate every model of `scenario` and return what came out.
 
-    profile: what everything costs; by default the one that the scenario names.
+    profile: what everything costs, or its name or file; by default as the scenario names it.
     jobs: processes at once; None: one a core. The results are the same to the bit.
-    precision: add replications until the interval is so narrow, up to `MOST_REPLICATIONS`.
+    precision: add replications until the interval is so narrow, as `5%@p99`, up to
+    `MOST_REPLICATIONS`.
     A run that cannot go on (a deadlock) is that model's `error`. Interrupted by the user,
     it returns what has finished, marked so. Raises UsageError for arguments that make no sense.
     """
     if jobs is not None and jobs < 1:
         raise UsageError(f"jobs: expected at least 1, or None for one a core, found {jobs}")
+    if isinstance(precision, str):
+        precision = Precision.parse(precision)
     if precision is not None and precision.metric not in known_metrics():
         hint = did_you_mean(precision.metric, known_metrics())
         raise UsageError(
             f"precision: expected a metric, found {precision.metric!r}"
             + (f"; {hint}" if hint else "")
         )
-    if profile is None:
-        profile = load_profile(scenario.machine.profile)
+    if not isinstance(profile, Profile):
+        profile = load_profile(scenario.machine.profile if profile is None else profile)
     outcomes: dict[Task, Outcome] = {}
     wanted = dict.fromkeys(range(len(scenario.models)), scenario.run.replications)
     interrupted = False

@@ -77,7 +77,7 @@ class Usage:
 
     __slots__ = ("busy_ns", "calls", "concurrency", "queued_ns")
 
-    def __init__(self, calls: int, busy_ns: int, queued_ns: int, concurrency: int) -> None:
+    def __init__(self, calls: int, busy_ns: int, queued_ns: int, concurrency: int | None) -> None:
         self.calls = calls
         self.busy_ns = busy_ns
         self.queued_ns = queued_ns

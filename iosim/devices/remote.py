@@ -32,9 +32,9 @@ class Options(BaseOptions):
     latency: Distribution = Field(
         description="From a call's start at the service to its answer, the way included.",
     )
-    concurrency: PositiveCount = Field(
-        default=1_000_000,
-        description="Calls in service at once; more wait there.",
+    concurrency: PositiveCount | None = Field(
+        default=None,
+        description="Calls in service at once; more wait there. If left out, none has to wait.",
     )
     interface: Literal["socket", "blocking"] = Field(
         default="socket",
@@ -68,7 +68,7 @@ class Device:
     def receive(self, socket: Socket, message: Query, at_ns: int) -> None:
         self._integrate(at_ns)
         self.calls += 1
-        if len(self._in_service) < self._concurrency:
+        if self._concurrency is None or len(self._in_service) < self._concurrency:
             self._in_service.at(at_ns + message.service_ns, (socket, message))
         else:
             self._queue.append((socket, message))

@@ -52,12 +52,14 @@ class Costs:
 
     # --- the kernel's entry
     syscall_ns: int
+    """Entering the kernel and leaving it."""
     # --- threads and cores
     context_switch_ns: int
+    """The core going from one thread to another, caches aside."""
     idle_exit_ns: Table
     """Latency of a wake-up by how long the core had idled."""
     idle_exit_charged_ns: Table
-    """The part of that latency that counts as CPU time of the woken thread."""
+    """The part of idle_exit that counts as CPU time of the woken thread."""
     cold_execution_ns: Table
     """Extra CPU time of the woken thread, by how long the core had idled."""
     cache_refill_per_kib_ns: Table
@@ -67,24 +69,35 @@ class Costs:
     wake_up_ns: int
     """What waking a thread costs the waker."""
     wake_up_idle_core_ns: int
-    """What it costs the waker on top if the thread's core is idle: an interrupt to it."""
+    """What waking costs the waker on top if the core is idle: an interrupt to it."""
     thread_create_ns: int
+    """clone3(2), for the thread that calls it."""
     thread_exit_ns: int
+    """A thread's end."""
     # --- sockets
     accept4_ns: int
+    """Taking a connection from the accept queue."""
     connect_ns: int
+    """Opening a connection."""
     close_ns: int
+    """Closing a connection."""
     recvfrom_ns: int
+    """Taking a message that is there."""
     recvfrom_eagain_ns: int
+    """Finding that no message is there."""
     recvfrom_per_kib_ns: int
+    """Copying a KiB of a message to the program."""
     sendto_ns: int
+    """The sender's side of a message."""
     sendto_per_kib_ns: int
+    """Copying a KiB of a message from the program."""
     receive_softirq_ns: int
     """The receiver's side of a message: on loopback the sender's core pays it."""
     connection_bytes: int
     """What serving a connection touches in the kernel and the program."""
     # --- readiness
     poll_ns: int
+    """A select or poll, without what each descriptor costs."""
     poll_per_descriptor_ns: Table
     """A descriptor's turn in one pass of select or poll, by the descriptors scanned."""
     poll_register_ns: int
@@ -92,11 +105,17 @@ class Costs:
     poll_answer_ns: int
     """The program's own look at one descriptor in the answer."""
     epoll_create1_ns: int
+    """Making an epoll."""
     epoll_wait_ns: int
+    """An epoll_wait, without what each event costs."""
     epoll_wait_per_event_ns: int
+    """Reporting one event in an epoll_wait."""
     epoll_ctl_add_ns: int
+    """Adding a descriptor to what an epoll watches."""
     epoll_ctl_mod_ns: int
+    """Changing what an epoll watches of a descriptor."""
     epoll_ctl_del_ns: int
+    """Taking a descriptor off what an epoll watches."""
     # --- synchronization, signals, timers
     lock_ns: int
     """An uncontended lock or unlock in user space."""
@@ -105,17 +124,26 @@ class Costs:
     futex_ns: int
     """futex(2) to wait or to wake, without the wake-up itself."""
     eventfd_read_ns: int
+    """Resetting an eventfd."""
     eventfd_write_ns: int
+    """Adding to an eventfd, without the wake-up itself."""
     signal_send_ns: int
+    """Sending a signal."""
     signal_deliver_ns: int
+    """Entering a signal's handler."""
     sigreturn_ns: int
+    """Returning from a signal's handler."""
     sigprocmask_ns: int
+    """Changing which signals are blocked, or how one is handled."""
     timer_set_ns: int
+    """Setting a timer."""
     timer_slack_ns: int
     """How late a sleeping thread's timer may fire, so as to share an interrupt."""
     timer_interrupt_ns: int
+    """The interrupt with which a timer fires."""
     # --- user space
     coroutine_switch_ns: int
+    """Going from one coroutine to another in user space."""
     queue_operation_ns: int
     """Putting an item in or taking it out of a queue in user space."""
     # --- CPython
@@ -128,23 +156,34 @@ class Costs:
     cpython_event_ns: int
     """Making one (descriptor, event) pair of a readiness answer."""
     cpython_thread_start_ns: int
+    """What starting a thread costs the interpreter on top."""
     cpython_coroutine_switch_ns: int
+    """Going from one coroutine to another in CPython."""
     cpython_queue_operation_ns: int
+    """Putting an item in or taking it out of a queue in CPython."""
     cpython_switch_interval_ns: int
     """After so long a thread that waits for the interpreter lock asks for it."""
     # --- memory
     thread_memory_bytes: int
     """Kernel stack, task structure and the touched part of the user stack."""
     cpython_thread_memory_bytes: int
+    """What a thread of a CPython program keeps in memory."""
     thread_working_set_bytes: int
     """What a thread touches each time it runs, whatever it does."""
     coroutine_memory_bytes: int
+    """A coroutine's stack or frame."""
     cpython_coroutine_memory_bytes: int
+    """A coroutine's frame in CPython."""
     socket_memory_bytes: int
+    """A connection in the kernel."""
     epoll_item_memory_bytes: int
+    """A descriptor in an epoll's interest list."""
     poll_entry_memory_bytes: int
+    """A descriptor's wait-queue entry for select or poll."""
     process_memory_bytes: int
+    """A native process by itself."""
     cpython_process_memory_bytes: int
+    """A CPython process by itself."""
 
     epoll_wait_whole_ns: int = field(init=False, repr=False, compare=False)
     recvfrom_whole_ns: int = field(init=False, repr=False, compare=False)

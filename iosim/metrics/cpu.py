@@ -9,7 +9,7 @@ from iosim.record import Record
 CAUSES = {
     "user": "The program's own computing.",
     "syscall": "In syscalls.",
-    "switch": "Context switches, and what waking from idle charges.",
+    "switch": "Context switches, and the part of the exits from idle that is charged.",
     "refill": "Fetching again what the caches had lost.",
     "softirq": "Receiving packets.",
     "spin": "Asking in vain.",

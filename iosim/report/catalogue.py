@@ -1,4 +1,4 @@
-"""What there is to choose from: kinds by folder, and the options of one of them.
+"""What there is to choose from: kinds by folder, options of one of them, costs of a profile.
 
 Everything is read from the plug-ins themselves, so that a third party's are listed, too.
 
@@ -6,17 +6,20 @@ Validated by: tests/cli/test_list_command.py
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from iosim.errors import UsageError, did_you_mean, shown
-from iosim.plugins import first_line, kinds
+from iosim.errors import PluginError, UsageError, did_you_mean, shown
+from iosim.plugins import broken, first_line, kinds
 from iosim.report.layout import WIDTH
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from pydantic import BaseModel
+
+    from iosim.profile import CostEntry
 
 FOLDERS: Mapping[str, str] = {
     "models": "io_models",
@@ -37,13 +40,23 @@ def listing(what: str) -> str:
             f"expected one of {', '.join(FOLDERS)}, found {shown(what)}"
             + (f"; {hint}" if hint else "")
         )
-    return _in_columns(list(_entries(what)))
+    return _in_columns([*_entries(what), *_broken(what)])
 
 
-def options(what: str, name: str) -> str:
-    """The options of one kind: type, default, meaning. Raises UsageError."""
+def options(what: str, name: str, cost: str | None = None) -> str:
+    """The options of one kind: type, default, meaning. Raises UsageError, ScenarioError.
+
+    Of a profile, which may be a file: its costs, or all that is known of one of them.
+    """
+    if what == "profiles":
+        return _profile(name) if cost is None else _cost(name, cost)
     listing(what)
+    if cost is not None:
+        raise UsageError(f"list {what} {name}: expected nothing more, found {shown(cost)}")
     entries = dict(_entries(what))
+    for other, reason in _broken(what):
+        if name == other and name not in entries:
+            raise PluginError(f"{name}: {reason}")
     if name not in entries:
         hint = did_you_mean(name, entries)
         raise UsageError(
@@ -53,8 +66,6 @@ def options(what: str, name: str) -> str:
     lines = [*wrap(f"{name}: {entries[name]}", WIDTH), ""]
     if what == "metrics":
         return lines[0] + "\n"
-    if what == "profiles":
-        return "\n".join(lines) + "\n" + _in_columns(list(_costs(name)))
     module = kinds(FOLDERS[what])[name]
     found = list(_options(module.Options))
     for key, kind, meaning in found:
@@ -89,6 +100,13 @@ def _entries(what: str) -> Iterator[tuple[str, str]]:
             yield name, _says(module)
 
 
+def _broken(what: str) -> Iterator[tuple[str, str]]:
+    """Third parties' kinds that cannot be used, and why."""
+    if what != "profiles":
+        for name, reason in broken(FOLDERS[what]).items():
+            yield name, f"broken, and left out: {reason}"
+
+
 def _profiles() -> Iterator[tuple[str, str]]:
     from iosim.profile import SHIPPED_FOLDER
     from iosim.yaml_source import load_bytes
@@ -99,19 +117,108 @@ def _profiles() -> Iterator[tuple[str, str]]:
         yield path.stem, str(load_bytes(head, str(path)).data["description"])
 
 
-def _costs(profile: str) -> Iterator[tuple[str, str]]:
-    """Each cost of a profile as `--set profile.COST=...` takes it, and how it is known."""
+def _profile(name: str) -> str:
+    """A profile, by name or file: each cost's value and spread, how it is known, what it is."""
     from iosim.profile import load
-    from iosim.units import canonical_duration, canonical_size
 
-    for name, entry in load(profile).entries.items():
+    profile = load(name)
+    meanings = _meanings()
+    width = max(len(cost) for cost in profile.entries)
+    lines = [
+        *wrap(f"{name}: {profile.description}", WIDTH),
+        *wrap(f"Of: {profile.machine}; {profile.date}", WIDTH, subsequent_indent="    "),
+        "",
+        f"{'cost':{width}} {'value':>8}  {'spread':<17} known",
+    ]
+    for cost, entry in profile.entries.items():
+        value = "table" if isinstance(entry.value, tuple) else _exact(entry.value, entry.unit)
+        lines.append(f"{cost:{width}} {value:>8}  {_spread(entry):<17} {entry.how}")
+        texts = [meanings.get(cost, "")]
         if isinstance(entry.value, tuple):
-            value = f"table of {len(entry.value)}"
-        elif entry.unit == "ns":
-            value = canonical_duration(entry.value)
-        else:
-            value = canonical_size(entry.value)
-        yield name, f"{value:>12}  {entry.how}"
+            texts.append(_table(entry))
+        for text in texts:
+            lines += wrap(text, WIDTH, initial_indent="    ", subsequent_indent="    ")
+    lines += ["", *wrap(f"Where one comes from: iosim list profiles {name} COST", WIDTH)]
+    return "\n".join(lines) + "\n"
+
+
+def _cost(name: str, cost: str) -> str:
+    """One cost of a profile: all that is known of it. Raises UsageError."""
+    from iosim.profile import load
+
+    entries = load(name).entries
+    if cost not in entries:
+        hint = did_you_mean(cost, entries)
+        raise UsageError(
+            f"expected a cost of the profile {name}, found {shown(cost)}"
+            + (f"; {hint}" if hint else "")
+        )
+    entry = entries[cost]
+    is_table = isinstance(entry.value, tuple)
+    told = {
+        "table" if is_table else "value": (
+            _table(entry) if isinstance(entry.value, tuple) else _exact(entry.value, entry.unit)
+        ),
+        "spread": _spread(entry),
+        "known": entry.how,
+        "source": entry.source,
+        **{
+            f"row {number}": f"{row} = {total}" for number, (row, total) in enumerate(entry.rows, 1)
+        },
+        "change": f"--set profile.{cost}={'x0.5' if is_table else '... or =x0.5'}",
+    }
+    lines = [*wrap(f"{cost}: {_meanings().get(cost, '')}", WIDTH), ""]
+    for key, text in told.items():
+        lines += wrap(text, WIDTH, initial_indent=f"  {key:8}", subsequent_indent=" " * 10)
+    return "\n".join(lines) + "\n"
+
+
+def _meanings() -> dict[str, str]:
+    """What each cost is: the docstrings of the fields of Costs, which stand in its source alone."""
+    import ast
+    import inspect
+
+    from iosim.machine.costs import Costs
+
+    tree = ast.parse(inspect.getsource(Costs)).body[0]
+    assert isinstance(tree, ast.ClassDef)
+    found = {}
+    for field, below in pairwise(tree.body):
+        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
+            name = ast.unparse(field.target).rpartition("_")[0]
+            found[name] = " ".join(str(ast.literal_eval(below.value)).split())
+    return found
+
+
+def _spread(entry: "CostEntry") -> str:
+    if entry.spread is None:
+        return ""
+    if isinstance(entry.value, tuple):
+        return " to ".join(f"x{factor:g}" for factor in entry.spread)
+    return " to ".join(_exact(round(bound), entry.unit) for bound in entry.spread)
+
+
+def _table(entry: "CostEntry") -> str:
+    """A table in one line: each x and its value, which lie on straight lines in between."""
+    assert isinstance(entry.value, tuple)
+    return ", ".join(
+        f"{x if entry.x_unit == 'count' else _exact(x, entry.x_unit)}: {_exact(y, entry.unit)}"
+        for x, y in entry.value
+    )
+
+
+def _exact(value: int, unit: str | None) -> str:
+    """A cost in the largest unit of which it has one, with all its digits."""
+    from decimal import Decimal
+
+    from iosim.units import DURATION_NS, canonical_size
+
+    if unit != "ns":
+        return canonical_size(value)
+    name, factor = next(
+        ((name, factor) for name, factor in DURATION_NS.items() if factor <= value), ("ns", 1)
+    )
+    return f"{(Decimal(value) / factor).normalize():f}{name}"
 
 
 def _says(module: "ModuleType") -> str:

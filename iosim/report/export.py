@@ -50,7 +50,8 @@ def to_markdown(results: Results) -> str:
     from iosim.report.table import tables
 
     parts = [f"# {_escaped(results.scenario.name)}"]
-    parts.append("\n".join(f"    {line}" for line in describe(results.scenario)))
+    described = describe(results.scenario, results.profile)
+    parts.append("\n".join(f"    {line}" for line in described))
     parts += [_table(table) for table in tables(results)]
     ends = [f"- {_escaped(line)}" for line in endings(results)]
     if ends:

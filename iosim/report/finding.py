@@ -114,8 +114,9 @@ def _least(
             f"{least} {noun}: {', '.join(names[:-1])} and {names[-1]}, which cannot be told apart "
             f"({show(best.mean)} to {show(max(values.mean for values in equals))})"
         )
-    factor = f", {worst.mean / best.mean:.2g} times as much" if best.mean else ""
-    return [f"{start}; most: {worst.label}, {show(worst.mean)}{factor}."]
+    factor = f"{worst.mean / best.mean:.2g}" if best.mean else "1"
+    more = "" if factor == "1" else f", {factor} times as much"
+    return [f"{start}; most: {worst.label}, {show(worst.mean)}{more}."]
 
 
 def _differs(a: _Values, b: _Values) -> bool:

@@ -36,7 +36,7 @@ SAYS: Final[Mapping[str, str]] = MappingProxyType(
         "epoll_ctl": "tells the kernel what to watch",
         "epoll_wait": "asks for the ready list",
         "futex": "enters the kernel for a lock",
-        "idle exit": "the core wakes up",
+        "idle exit": "the rest of that latency, charged to it",
         "interpreter lock": "the interpreter lock",
         "interrupt": "softirq: takes in a packet",
         "lock": "takes a lock, in user space",
@@ -218,12 +218,15 @@ def _of_event(event: Event, moment: Moment, last_paused: Mapping[int | None, int
     if event.what == "dispatched":
         if event.ns == 0:
             return None
-        return _Line(at_ns, 4, who, event.core, "waits for its core to leave idle", event.ns)
+        text = "waits for its core to leave idle, uncharged"
+        return _Line(at_ns, 4, who, event.core, text, event.ns)
     if event.what in {"spawned", "ended"}:
         text = "is started" if event.what == "spawned" else "ends"
         return _Line(at_ns, 3, who, event.core, text)
     if event.what == "delivered":
-        where = "is in the server's socket" if moment.noun == "request" else "has been made"
+        where = "has been made"
+        if moment.noun == "request":
+            where = "is in the server's socket: sent, and taken in by softirq"
         return _Line(at_ns, 1, number, None, where, None, True)
     if event.what == "resumable":
         return _Line(at_ns, 1, number, None, "what it waited for is there", None, True)
@@ -268,22 +271,67 @@ def _sums(moment: Moment, style: Style) -> Iterator[str]:
     yield from paragraph(f"{text}.")
     calls = [f"{name} {number:,}" for name, number in moment.syscalls().items()]
     yield from paragraph(f"Syscalls: {', '.join(calls) or 'none'}.")
-    busy = [f"{cause} {format_duration_ns(ns)}" for cause, ns in moment.cpu_ns().items()]
+    exits_ns = moment.exits_ns()
+    busy = [
+        f"{cause} {format_duration_ns(ns)}"
+        + (f" ({format_duration_ns(exits_ns)} of it idle exit)" if cause == "switch" else "")
+        for cause, ns in moment.cpu_ns().items()
+    ]
     yield from paragraph(f"CPU time: {', '.join(busy)}.")
+    yield from _others(moment)
     yield from _waking(moment)
     for life in moment.lives:
         yield from paragraph(_parts(life, moment.noun))
-    threads = sorted({span.thread for span in moment.spans if span.thread})
+    threads = sorted({s.thread for s in moment.spans if s.thread and moment.concerns(s)})
     named = ", ".join(threads[:6]) + (", ..." if len(threads) > 6 else "")
     yield from paragraph(f"Threads that ran: {len(threads)} ({named}).")
 
 
+def _others(moment: Moment) -> Iterator[str]:
+    """What of it was done for other requests, too, and what is not in it."""
+    pieces: tuple[Span | Event, ...] = (*moment.spans, *moment.events)
+    shared = [piece for piece in pieces if moment.shared(piece)]
+    if shared:
+        yield from paragraph(f"Shared with {_whom(moment, shared)}: {_amount(shared)}.")
+    alone = [piece for piece in pieces if not moment.concerns(piece)]
+    if alone:
+        yield from paragraph(
+            f"Not counted, as it was done for others alone ({_whom(moment, alone)}): "
+            f"{_amount(alone)}."
+        )
+
+
+def _whom(moment: Moment, pieces: Iterable[Span | Event]) -> str:
+    numbers = sorted({number for piece in pieces for number in piece.whose - moment.numbers})
+    shown = ", ".join(f"#{number}" for number in numbers[:6])
+    return shown + (", ..." if len(numbers) > 6 else "")
+
+
+def _amount(pieces: Iterable[Span | Event]) -> str:
+    """Switches, syscalls and CPU time in a few words."""
+    switches = calls = ns = 0
+    for piece in pieces:
+        if isinstance(piece, Span):
+            calls += piece.calls
+            ns += piece.to_ns - piece.from_ns
+        else:
+            switches += piece.what in {"slept", "preempted"}
+    return (
+        f"{switches:,} context switch{'' if switches == 1 else 'es'}, "
+        f"{calls:,} syscall{'' if calls == 1 else 's'}, {format_duration_ns(ns)} of CPU time"
+    )
+
+
 def _waking(moment: Moment) -> Iterator[str]:
     """Why there were so many switches: who was asleep when something came."""
-    came = [event.at_ns for event in moment.events if event.what in {"delivered", "resumable"}]
+    came = [
+        event.at_ns
+        for event in filter(moment.concerns, moment.events)
+        if event.what in {"delivered", "resumable"}
+    ]
     if not came or moment.noun != "request":
         return
-    woken = [event.at_ns for event in moment.events if event.what == "woke"]
+    woken = [e.at_ns for e in filter(moment.concerns, moment.events) if e.what == "woke"]
     by_arrival = sum(at_ns in woken for at_ns in came)
     awake = len(came) - by_arrival
     text = (

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from iosim.scenario import Scenario
 
 
-def describe(scenario: "Scenario") -> list[str]:
-    """What a scenario simulates, in a few lines."""
+def describe(scenario: "Scenario", profile: str | None = None) -> list[str]:
+    """What a scenario simulates, in a few lines.
+
+    profile: what results call the costs they come from; by default as the scenario names them.
+    """
     machine, run = scenario.machine, scenario.run
     models = ", ".join(model.label or model.kind for model in scenario.models)
     handler = ", ".join(f"{key} {_brief(value)}" for key, value in _steps(scenario))
@@ -29,7 +32,7 @@ def describe(scenario: "Scenario") -> list[str]:
         f"handler   {handler}" if handler else "",
         f"devices   {devices}" if devices else "",
         f"machine   {cores}, {_choice(machine.scheduler)}, {_choice(machine.network)}, "
-        f"{machine.runtime}, profile {machine.profile}",
+        f"{machine.runtime}, profile {profile or machine.profile}",
         f"run       {times} {canonical_duration(run.duration)}, seed {run.seed}",
     ]
     indent = " " * lines[0].index(models)

@@ -71,10 +71,11 @@ def _rounded_up(value: float) -> str:
 
 
 def cell(estimate: Estimate | None, show: Callable[[float], str]) -> Cell:
-    """A mean with its interval."""
+    """A mean with its interval, which is left out where nothing but zeros is shown."""
     if estimate is None or estimate.mean is None:
         return Cell(NONE)
-    return Cell(show(estimate.mean), half_width(estimate))
+    text = show(estimate.mean)
+    return Cell(text, half_width(estimate) if any(digit in "123456789" for digit in text) else "")
 
 
 def _widest(estimates: Iterable[Estimate | None], show: Callable[[float], str]) -> Cell:
@@ -216,6 +217,7 @@ def _shares(
     parts: Mapping[str, str],
     show: Callable[[float], str],
     show_half: Callable[[float], str],
+    notes: tuple[str, ...] = (),
 ) -> Iterable[Table]:
     """Parts of one whole, without those that are zero for every model."""
     models = [model for model in results.models if model.records]
@@ -226,7 +228,7 @@ def _shares(
         texts = (Cell(cell(estimate, show).text) for estimate in estimates)
         rows.append((Cell(model.label), *texts, _widest(estimates, show_half)))
     columns = (LABEL, *(Column(parts[name]) for name in shown), Column("±"))
-    yield Table(title, columns, tuple(rows))
+    yield Table(title, columns, tuple(rows), notes)
 
 
 def _cpu_time(results: Results) -> Iterable[Table]:
@@ -237,6 +239,7 @@ def _cpu_time(results: Results) -> Iterable[Table]:
         {f"cpu_{cause}_fraction": cause for cause in causes},
         lambda fraction: f"{100 * fraction:.1f}",
         lambda fraction: f"{ceil(1000 * fraction - 1e-9) / 10:.1f}",
+        ("switch: context switches, and the part of the exits from idle that is charged.",),
     )
 
 
@@ -337,8 +340,11 @@ def _devices(results: Results) -> Iterable[Table]:
             Measure("queue", metric=f"device_{name}_queue", show=per_request),
             Measure("calls/s", metric=f"device_{name}_calls_per_s", show=format_count),
         )
-        rows = (row(model, columns) for model in results.models if model.records)
-        yield Table(f"Device {name}", (LABEL, *columns), tuple(rows))
+        limited = [
+            c for c in columns if any(_mean(m, c.metric) is not None for m in results.models)
+        ]
+        rows = (row(model, limited) for model in results.models if model.records)
+        yield Table(f"Device {name}", (LABEL, *limited), tuple(rows))
 
 
 ORDER_WIDTH = 40

@@ -6,6 +6,7 @@ What it does: a `Timeline` is a `Trace` that writes everything down from the fir
 on, up to a limit. Out of it a moment is cut: a typical request that has the server to
 itself, or, if a busy moment is wanted, the few requests that come closest together. Both
 depend on arrivals more than on the model, so that two models can be held side by side.
+Each piece of it is known by the requests on whose behalf it was done: `Whose`.
 
 A core's work is given to the trace as it ends. An interrupt pushes it aside without
 leaving a mark in it, so each piece is laid out backwards from its end, around them.
@@ -15,7 +16,7 @@ Not done: no words; those are story.py's.
 Validated by: tests/cli/test_explain_command.py
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from statistics import median
@@ -37,6 +38,9 @@ MOST_SPANS: Final = 100_000
 TOGETHER: Final = 4
 """So many requests make a busy moment."""
 
+AWAY: Final = 3
+"""A moment's neighbours stay away by so many times its own length, if there is such a one."""
+
 
 @dataclass(frozen=True)
 class Span:
@@ -49,6 +53,8 @@ class Span:
     from_ns: int
     to_ns: int
     calls: int = 0
+    whose: frozenset[int] = frozenset()
+    """The requests on behalf of which it was done; empty: of none in particular."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,7 @@ class Event:
     detail: str = ""
     ns: int = 0
     request: int | None = None
+    whose: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -89,25 +96,43 @@ class Moment:
     in_flight: int
     """How many other requests were under way at some time in this moment."""
 
+    @property
+    def numbers(self) -> frozenset[int]:
+        """The requests shown."""
+        return frozenset(life.number for life in self.lives)
+
+    def concerns(self, piece: Span | Event) -> bool:
+        """True of what was done for a request shown, or for none in particular."""
+        return not piece.whose or not piece.whose.isdisjoint(self.numbers)
+
+    def shared(self, piece: Span | Event) -> bool:
+        """True of what was done for requests shown and others at once."""
+        return self.concerns(piece) and not piece.whose <= self.numbers
+
     def cpu_ns(self) -> dict[str, int]:
-        """CPU time by cause within the moment."""
+        """CPU time by cause within the moment, for the requests shown."""
         sums: Counter[str] = Counter()
-        for span in self.spans:
+        for span in filter(self.concerns, self.spans):
             sums[span.cause] += span.to_ns - span.from_ns
         return {cause: sums[cause] for cause in CAUSES if sums[cause]}
 
+    def exits_ns(self) -> int:
+        """What of the switches' CPU time is the way out of idle, for the requests shown."""
+        spans = filter(self.concerns, self.spans)
+        return sum(span.to_ns - span.from_ns for span in spans if span.label == "idle exit")
+
     def syscalls(self) -> dict[str, int]:
-        """Syscalls begun within the moment, by name."""
+        """Syscalls begun within the moment for the requests shown, by name."""
         counts: Counter[str] = Counter()
-        for span in self.spans:
+        for span in filter(self.concerns, self.spans):
             if span.calls:
                 asked = f"asks in vain ({span.label})"
                 counts[asked if span.cause == "spin" else span.label] += span.calls
         return dict(counts.most_common())
 
     def count(self, what: str) -> int:
-        """How often something happened."""
-        return sum(event.what == what for event in self.events)
+        """How often something happened on behalf of the requests shown."""
+        return sum(event.what == what for event in filter(self.concerns, self.events))
 
 
 @dataclass
@@ -223,6 +248,88 @@ def _around(softirqs: list[tuple[int, int]], ns: int, end_ns: int) -> list[tuple
     return pieces
 
 
+# ------------------------------------------------------------------- who works for whom
+
+
+class Whose:
+    """For which requests each thread works, at each instant.
+
+    What a thread does from a request's `begun` to its `paused` is that request's. What it
+    does before (waking up, an epoll_wait) is shared by all that it then works on without
+    a break; what it does before it sleeps, and the sleep, by all since it woke.
+    """
+
+    def __init__(self, events: list[Event]) -> None:
+        self._from_ns: dict[str, list[int]] = {}
+        self._whose: dict[str, list[frozenset[int]]] = {}
+        self._slept: dict[tuple[str, int], frozenset[int]] = {}
+        self._arrived: dict[int, int] = {}
+        own: dict[str, list[Event]] = {}
+        for event in events:
+            if event.what in {"begun", "paused", "slept", "woke"}:
+                own.setdefault(event.thread, []).append(event)
+            elif event.what in {"delivered", "resumable"} and event.request is not None:
+                self._arrived[event.at_ns] = event.request
+        for thread, of_thread in own.items():
+            self._from_ns[thread], self._whose[thread] = [], []
+            self._read(thread, of_thread)
+
+    def _read(self, thread: str, events: list[Event]) -> None:
+        serves: int | None = None
+        # Since the thread woke: from when on it has served whom.
+        turn: list[tuple[int, int | None]] = []
+        for event in events:
+            if event.what == "slept":
+                self._end_turn(thread, turn, event.at_ns)
+                turn = []
+                continue
+            if event.what != "woke":  # in which case it goes on with what it slept in
+                serves = event.request if event.what == "begun" else None
+            turn.append((event.at_ns, serves))
+        self._end_turn(thread, turn, None)
+
+    def _end_turn(
+        self, thread: str, turn: list[tuple[int, int | None]], slept_ns: int | None
+    ) -> None:
+        everyone = frozenset(number for _, number in turn if number is not None)
+        found: list[frozenset[int]] = []
+        batch: set[int] = set()
+        next_ns: int | None = None
+        for at_ns, number in reversed(turn):
+            if number is not None:
+                batch.add(number)
+                found.append(frozenset({number}))
+            else:
+                found.append(frozenset(batch) or everyone)
+                if at_ns != next_ns:  # else the next request is taken up at once
+                    batch.clear()
+            next_ns = at_ns
+        self._from_ns[thread] += [at_ns for at_ns, _ in turn]
+        self._whose[thread] += reversed(found)
+        if slept_ns is not None:
+            self._slept[thread, slept_ns] = everyone
+
+    def span(self, span: Span) -> frozenset[int]:
+        """For whom a piece of work was done."""
+        if span.thread:
+            return self._at(span.thread, span.from_ns)
+        # An interrupt: for what arrives with its end.
+        arrived = self._arrived.get(span.to_ns)
+        return frozenset() if arrived is None else frozenset({arrived})
+
+    def event(self, event: Event) -> frozenset[int]:
+        """Whom an event concerns."""
+        if event.request is not None:
+            return frozenset({event.request})
+        if event.what == "slept":
+            return self._slept.get((event.thread, event.at_ns), frozenset())
+        return self._at(event.thread, event.at_ns)
+
+    def _at(self, thread: str, at_ns: int) -> frozenset[int]:
+        index = bisect_right(self._from_ns.get(thread, ()), at_ns)
+        return self._whose[thread][index - 1] if index else frozenset()
+
+
 # ----------------------------------------------------------------------------- the moment
 
 
@@ -296,10 +403,19 @@ def _typical(lives: list[Life]) -> Life:
 
 
 def _together(lives: list[Life]) -> list[Life]:
-    """The few that come closest together."""
+    """The few that come closest together, of those from which the next ones stay away."""
     count = min(TOGETHER, len(lives))
-    groups = [lives[i : i + count] for i in range(len(lives) - count + 1)]
-    return min(groups, key=lambda group: group[-1].intended_ns - group[0].intended_ns)
+    intended_ns = [life.intended_ns for life in lives]
+
+    def crowded(first: int) -> tuple[bool, int]:
+        last = first + count - 1
+        before_ns = intended_ns[first] - intended_ns[max(0, first - 1)]
+        after_ns = intended_ns[min(last + 1, len(lives) - 1)] - intended_ns[last]
+        spread_ns = intended_ns[last] - intended_ns[first]
+        return min(before_ns, after_ns) < AWAY * spread_ns, spread_ns
+
+    first = min(range(len(lives) - count + 1), key=crowded)
+    return lives[first : first + count]
 
 
 def _moment(
@@ -309,6 +425,7 @@ def _moment(
     answered_ns = max(life.answered_ns for life in chosen)
     to_ns = _at_rest(timeline, chosen, answered_ns)
     numbers = {life.number for life in chosen}
+    whose = Whose(timeline.events)
     others = sum(
         life.intended_ns < to_ns and life.answered_ns > from_ns and life.number not in numbers
         for life in lives
@@ -320,11 +437,15 @@ def _moment(
         to_ns,
         tuple(chosen),
         tuple(
-            _within(span, from_ns, to_ns)
+            replace(_within(span, from_ns, to_ns), whose=whose.span(span))
             for span in timeline.spans
             if span.to_ns > from_ns and span.from_ns < to_ns
         ),
-        tuple(e for e in timeline.events if from_ns <= e.at_ns <= to_ns),
+        tuple(
+            replace(event, whose=whose.event(event))
+            for event in timeline.events
+            if from_ns <= event.at_ns <= to_ns
+        ),
         noun,
         others,
     )

@@ -11,7 +11,7 @@ from iosim.machine.costs import Costs
 from iosim.plugins import kinds
 from iosim.profile import load as load_profile
 from iosim.profile import with_costs
-from iosim.report.timeline import Moment, _around, observe
+from iosim.report.timeline import Event, Moment, Span, Whose, _around, observe
 from iosim.scenario import Scenario, from_source
 from iosim.yaml_source import load
 
@@ -122,6 +122,90 @@ def test_batching_costs_epoll_fewer_switches_than_blocking() -> None:
     assert each("epoll") < each("blocking")
     text = " ".join(iosim("explain", "epoll", "--busy").out.split())
     assert "came while the thread that serves them was awake, and cost no switch" in text
+
+
+def test_what_the_readme_says_of_the_built_in_moment() -> None:
+    def switches(kind: str) -> str:
+        found = re.search(r"for 4 requests: (\d+ voluntary)", iosim("explain", kind, "--busy").out)
+        assert found is not None
+        return found[1]
+
+    assert switches("blocking") == "8 voluntary"
+    assert switches("epoll") == "2 voluntary"
+
+
+def test_whose_work_it_is() -> None:
+    def event(at_ns: int, what: str, request: int | None = None) -> Event:
+        return Event(at_ns, what, "main", request=request)
+
+    def span(from_ns: int) -> frozenset[int]:
+        return whose.span(Span("main", 0, "user", "it", from_ns, from_ns + 1))
+
+    slept = event(60, "slept")
+    whose = Whose(
+        [
+            event(0, "woke"),  # an epoll_wait that returns 1 and 2
+            event(10, "begun", 1),
+            event(20, "paused", 1),
+            event(20, "begun", 2),
+            event(30, "paused", 2),  # another, that returns 3
+            event(40, "begun", 3),
+            event(50, "paused", 3),  # a last one, in which it sleeps
+            slept,
+            event(70, "woke"),
+            event(80, "begun", 1),
+            event(85, "slept"),  # for a lock
+            event(90, "woke"),
+            event(95, "paused", 1),
+            event(99, "slept"),
+        ]
+    )
+    assert [span(at) for at in (0, 9)] == [{1, 2}, {1, 2}]
+    assert [span(at) for at in (10, 20, 29)] == [{1}, {2}, {2}]
+    assert [span(at) for at in (30, 40, 49)] == [{3}, {3}, {3}]
+    assert [span(at) for at in (50, 59)] == [{1, 2, 3}, {1, 2, 3}]
+    assert whose.event(slept) == {1, 2, 3}
+    assert [span(at) for at in (70, 80, 90, 95)] == [{1}, {1}, {1}, {1}]
+    assert whose.event(event(85, "slept")) == {1}
+    assert whose.event(event(99, "slept")) == {1}
+    assert whose.span(Span("other", 0, "user", "it", 5, 6)) == set()
+
+
+@pytest.mark.parametrize("kind", ["blocking", "epoll", "thread_pool_callbacks"])
+def test_others_work_is_told_apart(kind: str) -> None:
+    text = TINY.replace("models: [blocking,", f"models: [{{{kind}: {{label: it}}}},")
+    loaded = scenario(text.replace("rate: 10k/s", "rate: 25k/s"))
+    seen = observe(loaded, loaded.models[0], load_profile("reference").costs, busy=True)
+    assert seen.in_flight
+    alone = [span for span in seen.spans if not seen.concerns(span)]
+    assert alone
+    assert all(span.whose and span.whose.isdisjoint(seen.numbers) for span in alone)
+    whole = sum(span.to_ns - span.from_ns for span in seen.spans)
+    others = sum(span.to_ns - span.from_ns for span in alone)
+    assert sum(seen.cpu_ns().values()) == whole - others
+    # A request computes 10 and 5 us, and that is all that is computed for those shown.
+    assert seen.cpu_ns()["user"] >= 4 * 15_000
+    if kind == "blocking":
+        assert seen.cpu_ns()["user"] == 4 * 15_000
+        assert seen.syscalls()["sendto"] == 8
+        assert 4 <= seen.count("slept") <= 8
+        assert not any(map(seen.shared, seen.spans))
+
+
+def test_words_for_what_others_share(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY.replace("rate: 10k/s", "rate: 25k/s"))
+    out = " ".join(iosim("explain", "epoll", path, "--busy").out.split())
+    assert re.search(r"Shared with #\d+.*: \d+ context switch", out)
+    assert re.search(r"Not counted, as it was done for others alone \(#\d+", out)
+
+
+def test_idle_exit_is_told_as_two_parts_and_within_switch() -> None:
+    out = " ".join(iosim("explain", "epoll").out.split())
+    assert "waits for its core to leave idle, uncharged" in out
+    assert "the rest of that latency, charged to it" in out
+    assert re.search(r"switch [\d.]+ us \([\d.]+ us of it idle exit\)", out)
+    assert "exits from idle" in " ".join(iosim("list", "metrics").out.split())
 
 
 def test_both_models_are_shown_the_same_requests() -> None:

@@ -95,3 +95,8 @@ def test_a_single_model_is_compared_with_nobody() -> None:
 def test_a_failed_model_is_left_out() -> None:
     failed = replace(model("broken", [0.1, 0.1, 0.1]), error="deadlock")
     assert "broken" not in said(model("a", [1, 1, 1]), model("b", [2, 2, 2]), failed)
+
+
+def test_no_factor_where_it_rounds_to_one() -> None:
+    text = said(model("a", [1, 1.001, 1.002]), model("b", [1.01, 1.011, 1.012]))
+    assert text.endswith("most: b, 1.01.")

@@ -8,9 +8,11 @@ from commandline import iosim
 from pydantic import BaseModel
 
 from iosim.plugins import kinds
-from iosim.profile import COST_NAMES
-from iosim.report.catalogue import FOLDERS, listing, options
+from iosim.profile import COST_NAMES, SHIPPED_FOLDER
+from iosim.profile import load as load_profile
+from iosim.report.catalogue import FOLDERS, _meanings, listing, options
 from iosim.slo import known_metrics
+from iosim.units import parse_duration, parse_size
 
 
 @pytest.mark.parametrize("what", ["models", "devices", "workloads", "schedulers"])
@@ -36,8 +38,57 @@ def test_profiles_and_the_costs_of_one() -> None:
     assert {"reference", "free"} <= {
         line.split()[0] for line in iosim("list", "profiles").out.splitlines()
     }
-    costs = iosim("list", "profiles", "reference").out
-    assert all(f"\n{name} " in costs for name in COST_NAMES)
+    text = iosim("list", "profiles", "reference").out
+    assert max(map(len, text.splitlines())) <= 80
+    lines = text.splitlines()
+    for name, entry in load_profile("reference").entries.items():
+        (row,) = [i for i, line in enumerate(lines) if line.startswith(f"{name} ")]
+        assert lines[row].endswith(entry.how)
+        assert lines[row + 1].startswith("    ")  # what it is
+        if isinstance(entry.value, int):
+            parse = parse_duration if entry.unit == "ns" else parse_size
+            _, value, low, _, high, _ = lines[row].split()
+            assert entry.spread is not None
+            assert (parse(value), parse(low), parse(high)) == (entry.value, *entry.spread)
+    assert "10us: 12us, 15us: 25us" in text
+    assert "x0.5 to x1.2" in text
+
+
+def test_every_cost_says_what_it_is() -> None:
+    meanings = _meanings()
+    assert [name for name in COST_NAMES if not meanings.get(name, "").endswith(".")] == []
+
+
+def test_all_that_is_known_of_one_cost() -> None:
+    for name, entry in load_profile("reference").entries.items():
+        outcome = iosim("list", "profiles", "reference", name)
+        assert max(map(len, outcome.out.splitlines())) <= 80
+        text = " ".join(outcome.out.split())
+        assert " ".join(entry.source.split()) in text
+        assert f"known {entry.how}" in text
+        assert all(" ".join(row.split()) in text for row, _ in entry.rows)
+    table = iosim("list", "profiles", "reference", "idle_exit").out
+    assert "table   10us: 12us, 15us: 25us" in table
+    wrong = iosim("list", "profiles", "reference", "idle_exi")
+    assert wrong.code == 2
+    assert "did you mean 'idle_exit'?" in wrong.err
+    assert iosim("list", "models", "epoll", "trigger").code == 2
+
+
+def test_the_costs_of_a_profile_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "name: mine\ndescription: dear switches\nextends: reference\ncosts:\n"
+        "  context_switch: {value: 5us, how: measured, source: lat_ctx}\n"
+    )
+    outcome = iosim("list", "profiles", path)
+    assert outcome.code == 0
+    row = next(line for line in outcome.out.splitlines() if line.startswith("context_switch "))
+    assert row.split() == ["context_switch", "5us", "measured"]
+    assert "lat_ctx" in iosim("list", "profiles", path, "context_switch").out
+    missing = iosim("list", "profiles", tmp_path / "none.yaml")
+    assert missing.code == 2
+    assert "expected a profile" in missing.err
 
 
 @pytest.mark.parametrize("what", ["models", "devices", "workloads", "schedulers"])
@@ -85,6 +136,15 @@ def test_the_schema_is_one_of_scenarios() -> None:
         "run",
     }
     assert "epoll" in json.dumps(schema["properties"]["models"])
+
+
+def test_the_schema_is_the_same_whatever_was_built_before() -> None:
+    for folder in ("devices", "workloads", "schedulers", "io_models"):
+        for module in kinds(folder).values():
+            module.Options.model_rebuild()
+    assert json.loads(iosim("schema").out) == json.loads(
+        (SHIPPED_FOLDER.parent / "scenario.schema.json").read_text()
+    )
 
 
 def test_init_writes_a_scenario_that_is_right(tmp_path: Path) -> None:

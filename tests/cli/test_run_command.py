@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from commandline import DEADLOCK, PIPELINE, TINY, iosim, run
 
-from iosim.report.table import cell, duration
+from iosim.report.table import cell, duration, per_request
 from iosim.statistics import Estimate
 
 CONTRACT = {
@@ -85,6 +85,28 @@ def test_the_widest_table_fits_too() -> None:
     outcome = run(TINY.replace("[blocking, epoll, {coroutine: {label: coro}}]", models))
     assert max(map(len, outcome.out.splitlines())) <= 80
     assert "\nthread_pool_" in outcome.out
+
+
+def test_changed_costs_are_told_with_the_profile(tmp_path: Path) -> None:
+    change = ("--set", "profile.context_switch=5us")
+    told = run(TINY, "--json", *change).document["profile"]
+    assert told == "reference (context_switch=5us)"
+    markdown = tmp_path / "results.md"
+    for text in (run(TINY, *change, "--export", markdown).out, markdown.read_text()):
+        assert f"profile {told}" in " ".join(text.split())
+
+
+def test_no_interval_beside_what_rounds_to_zero() -> None:
+    assert str(cell(Estimate(0.001, -0.002, 0.004, 2), per_request)) == "0.00"
+    assert str(cell(Estimate(0.01, 0.005, 0.015, 2), per_request)) == "0.01 ±50%"
+
+
+def test_a_device_without_a_limit_has_no_utilization() -> None:
+    unlimited = TINY.replace(", concurrency: 4", "")
+    assert "Device db" in run(unlimited).out
+    assert "utilization" not in run(unlimited).out
+    assert "utilization" in run(TINY).out
+    assert run(unlimited, "--json").metrics("epoll")["device_db_utilization"]["mean"] is None
 
 
 def test_all_counts_are_in_the_last_table() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from iosim.errors import PluginError
 from iosim.plugins import NEEDS, first_line, kinds
 
 ROOT = Path(__file__).parents[2]
@@ -107,20 +108,86 @@ def test_without_its_entry_point_it_is_not_known(tmp_path: Path) -> None:
     assert "found 'one_by_one'" in done.stderr
 
 
-KINDS = "from iosim.plugins import kinds; kinds('io_models')"
+def iosim(*args: str, folder: Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the command in an interpreter that finds a third party's package."""
+    path = os.pathsep.join(str(each) for each in (ROOT, PACKAGE, folder))
+    return subprocess.run(
+        [sys.executable, "-m", "iosim", *args],
+        env={**os.environ, "PYTHONPATH": path},
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "complaint"),
-    [
-        ("epoll", "iosim_one_by_one", "iosim_one_by_one: iosim.io_models has a 'epoll' already"),
-        ("broken", "iosim_no_such_module", "iosim_no_such_module (iosim.io_models): No module"),
-        ("half", "iosim_incomplete", "iosim_incomplete ('half' in iosim.io_models) lacks main"),
-    ],
-)
-def test_a_plug_in_that_does_not_fit_is_named(
-    name: str, value: str, complaint: str, tmp_path: Path
-) -> None:
-    done = run(KINDS, announced(tmp_path, name, value))
-    assert done.returncode == 1
-    assert f"PluginError: {complaint}" in done.stderr
+SMALL = """\
+workload: {open: {rate: 1k/s, connections: {total: 2}}}
+models: [MODEL]
+run: {duration: 5ms, replications: 1, warm_up: none}
+"""
+
+MODULE = '"""A model of a third party."""\nfrom iosim.choice import Options as Base\n'
+BROKEN = {
+    "no Options": ('"""A model."""\ndef main(kernel, server, options): yield', "lacks Options"),
+    "Options of another kind": (
+        '"""A model."""\nclass Options: pass\ndef main(kernel, server, options): yield',
+        "has Options that do not derive from iosim.choice.Options",
+    ),
+    "no program": (f"{MODULE}class Options(Base): pass", "lacks main"),
+    "a label of its own": (
+        f"{MODULE}class Options(Base):\n    label: str = ''\ndef main(k, s, o): yield",
+        "has an option 'label'",
+    ),
+    "an option of no known type": (
+        f"{MODULE}class Options(Base):\n    a: object.__init__\ndef main(k, s, o): yield",
+        "has Options that pydantic refuses: ",
+    ),
+    "a slip": ('"""A model."""\nimport no_such_module', "cannot be imported: ModuleNotFoundError"),
+    "no Python": ('"""A model."""\ndef main(:', "cannot be imported: SyntaxError"),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_broken_plug_in_breaks_nothing_but_itself(how: str, tmp_path: Path) -> None:
+    text, reason = BROKEN[how]
+    (tmp_path / "theirs.py").write_text(f"{text}\n")
+    folder = announced(tmp_path, "mymodel", "theirs")
+    listed = iosim("list", "models", folder=folder)
+    assert (listed.returncode, listed.stderr) == (0, "")
+    told = " ".join(listed.stdout.split())
+    assert f"mymodel broken, and left out: theirs {reason}" in told
+    assert "epoll" in told
+    fine = iosim("run", "-", folder=folder, stdin=SMALL.replace("MODEL", "epoll"))
+    assert (fine.returncode, fine.stderr) == (0, "")
+    for model in ("mymodel", "{mymodel: {}}"):
+        named = iosim("run", "-", folder=folder, stdin=SMALL.replace("MODEL", model))
+        assert named.returncode == 2
+        assert "found 'mymodel'; it is installed, but broken: theirs" in named.stderr
+        assert reason in named.stderr
+        assert len(named.stderr.splitlines()) == 1
+
+
+def test_who_asks_for_a_broken_plug_in_is_told_why(tmp_path: Path) -> None:
+    text, reason = BROKEN["no Options"]
+    (tmp_path / "theirs.py").write_text(f"{text}\n")
+    folder = announced(tmp_path, "mymodel", "theirs")
+    for command in (("explain", "mymodel"), ("list", "models", "mymodel")):
+        asked = iosim(*command, folder=folder)
+        assert asked.returncode == 2
+        assert reason in asked.stderr
+        assert len(asked.stderr.splitlines()) == 1
+
+
+def test_a_name_that_is_taken_stays_whose_it_is(tmp_path: Path) -> None:
+    folder = announced(tmp_path, "epoll", "iosim_one_by_one")
+    told = " ".join(iosim("list", "models", folder=folder).stdout.split())
+    assert "left out: iosim_one_by_one: iosim.io_models has a 'epoll' already" in told
+    assert iosim("explain", "epoll", folder=folder).stdout.startswith("epoll: ")
+
+
+def test_iosims_own_must_be_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(kinds("io_models")["poll"], "Options")
+    with pytest.raises(PluginError, match="'poll' in iosim.io_models\\) lacks Options"):
+        kinds.__wrapped__("io_models")

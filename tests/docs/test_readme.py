@@ -1,13 +1,18 @@
 """The documentation does what it says: each block runs, each command works, each path exists.
 
 README.md and all of docs/ are read. Commands and blocks run in order in a folder of their own, with
-copies of the shipped scenarios, all durations cut to a few milliseconds.
+copies of the shipped scenarios, all durations cut to a few milliseconds. A page that adds a plug-in
+has its commands and scenario run by an interpreter that finds it.
 """
 
 import importlib
 import inspect
+import os
 import re
 import shlex
+import subprocess
+import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +25,8 @@ from typer.testing import CliRunner
 from iosim import plugins, simulation
 from iosim.cli import app
 from iosim.errors import PluginError
+from iosim.handler import Jobs, Server
+from iosim.machine.kernel import Kernel
 from iosim.plugins import kinds
 from iosim.profile import load as load_profile
 from iosim.scenario import Scenario, load
@@ -29,6 +36,7 @@ PAGES = {
     str(path.relative_to(ROOT)): path
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 }
+ADDS_A_PLUG_IN = "docs/how-to/add-an-io-model.md"
 ENDS_WELL = {0, 3, 4}
 """A few milliseconds leave objectives failed or undecided; they are no errors."""
 
@@ -128,21 +136,23 @@ def commands(page: str) -> Iterator[str]:
 
 def test_pages_are_found_and_read() -> None:
     assert "README.md" in PAGES
-    assert [b.language for b in blocks("README.md")].count("yaml") == 2
+    assert [b.language for b in blocks("README.md")].count("yaml") == 3
     assert len(list(commands("README.md"))) > 5
     assert len(inline("README.md")) > 30
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_block_says_what_it_is(page: str) -> None:
-    known = {"yaml", "python", "sh", "bash", "console", "text", "json"}
+    known = {"yaml", "python", "sh", "bash", "console", "text", "json", "toml"}
     assert {block.language for block in blocks(page)} <= known
 
 
 # ------------------------------------------------------------------------ what is executed
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if any(commands(page))])
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if any(commands(page)) and page != ADDS_A_PLUG_IN]
+)
 def test_every_command_works(page: str, place: Path) -> None:
     for line in commands(page):
         call(line)
@@ -150,7 +160,8 @@ def test_every_command_works(page: str, place: Path) -> None:
 
 def readmes_own(place: Path) -> tuple[Path, Path]:
     """The README's scenario and its profile, as files."""
-    scenario, profile = (b.text for b in blocks("README.md") if b.language == "yaml")
+    yamls = [block.text for block in blocks("README.md") if block.language == "yaml"]
+    scenario, profile = yamls[0], yamls[-1]
     (place / "readme.yaml").write_text(shortened(scenario))
     (place / "mine.yaml").write_text(profile)
     return place / "readme.yaml", place / "mine.yaml"
@@ -176,7 +187,9 @@ def test_every_option_between_backticks_works(place: Path, monkeypatch: pytest.M
     assert {"--precision 5%@p99", "--set machine.cores=8", "iosim run --json"} <= set(tried)
 
 
-@pytest.mark.parametrize(("page", "index"), of_language("yaml"))
+@pytest.mark.parametrize(
+    ("page", "index"), [each for each in of_language("yaml") if each[0] != ADDS_A_PLUG_IN]
+)
 def test_every_yaml_block_is_what_it_looks_like(page: str, index: int, place: Path) -> None:
     text = blocks(page)[index].text
     data = yaml.safe_load(text)
@@ -205,6 +218,61 @@ def test_every_python_block_runs(
     exec(compile(block.text, f"{page}:{block.line}", "exec"), {"__name__": "__main__"})
     if "print(" in block.text:
         assert capsys.readouterr().out
+
+
+# ------------------------------------------------------------------ the plug-in that is added
+
+
+def test_the_plug_in_that_a_page_adds_works(tmp_path: Path) -> None:
+    code = {block.language: block.text for block in blocks(ADDS_A_PLUG_IN)}
+    project = tomllib.loads(code["toml"])["project"]
+    ((group, ((name, module),)),) = (
+        (group, tuple(named.items())) for group, named in project["entry-points"].items()
+    )
+    assert {f"{module}.py", "loops.yaml"} <= set(inline(ADDS_A_PLUG_IN))
+    (tmp_path / f"{module}.py").write_text(code["python"])
+    (tmp_path / "loops.yaml").write_text(shortened(code["yaml"]))
+    # What installing such a package leaves behind.
+    info = tmp_path / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    )
+    (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {module}\n")
+    lines = list(commands(ADDS_A_PLUG_IN))
+    assert {line.split()[1] for line in lines} == {"list", "explain", "run"}
+    for line in lines:
+        done = subprocess.run(
+            [sys.executable, "-m", *shlex.split(line)],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(tmp_path)))},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        assert name in done.stdout
+        if line.split()[1] == "run":
+            assert "four loops" in done.stdout
+            assert "No result" not in done.stdout
+
+
+def test_the_calls_that_a_page_lists_are_there() -> None:
+    homes = {"kernel": Kernel, "server": Server}
+    found = []
+    for code in inline(ADDS_A_PLUG_IN):
+        if match := re.fullmatch(r"(kernel|server)\.(\w+)(?:\(([^)]*)\))?", code):
+            home, attribute, parameters = match.groups()
+            fields = getattr(homes[home], "__dataclass_fields__", {})
+            assert attribute in fields or hasattr(homes[home], attribute), code
+            if parameters:
+                known = [*inspect.signature(getattr(homes[home], attribute)).parameters]
+                assert set(parameters.split(", ")) <= set(known), code
+            found.append(attribute)
+    assert {"accept4", "recvfrom", "sendto", "epoll_wait", "listener"} <= set(found)
+    for name in ("on_readable", "timeout_ns", "run_due"):
+        assert hasattr(Jobs, name)
 
 
 # ------------------------------------------------------------------------ what is named

@@ -851,3 +851,17 @@ class TestLimits:
         assert problems(changed("cores: 2", "cores: 0"), force=True)
         assert problems(changed("call: database", "call: databse"), force=True)
         assert problems(changed("label: edge", "label: epoll"), force=True)
+
+
+@pytest.mark.parametrize(
+    ("models", "paths"),
+    [
+        ("[nosuch]", ["models[0]"]),
+        ("[nosuch, alsonot]", ["models[0]", "models[1]"]),
+        ("[{nosuch: {}}]", ["models[0].nosuch"]),
+    ],
+)
+def test_wrong_models_are_told_once_each_and_not_as_too_few(models: str, paths: list[str]) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        from_source(yaml_source.load(BASE.replace(MODELS, f"models: {models}\n"), "it"))
+    assert [problem.path for problem in caught.value.problems] == paths

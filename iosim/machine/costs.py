@@ -118,6 +118,14 @@ class Costs:
     coroutine_switch_ns: int
     queue_operation_ns: int
     """Putting an item in or taking it out of a queue in user space."""
+    # --- goroutines
+    goroutine_switch_ns: int
+    """From one goroutine to the next, with putting into and taking from a run queue."""
+    goroutine_create_ns: int
+    goroutine_syscall_ns: int
+    """What the runtime does before and after each syscall of a goroutine."""
+    processor_look_ns: int
+    """Looking at another processor's run queue."""
     # --- CPython
     cpython_call_ns: int
     """A call's way from Python to the syscall and back."""
@@ -140,6 +148,7 @@ class Costs:
     """What a thread touches each time it runs, whatever it does."""
     coroutine_memory_bytes: int
     cpython_coroutine_memory_bytes: int
+    goroutine_memory_bytes: int
     socket_memory_bytes: int
     epoll_item_memory_bytes: int
     poll_entry_memory_bytes: int

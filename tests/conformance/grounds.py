@@ -45,6 +45,11 @@ OPTIONS: dict[str, list[Data]] = {
     "aio": [{"notify": "thread"}],
     "thread_pool_callbacks": [{"offload": "handler", "threads": 2}],
     "coroutine": [{"max_events": 1}],
+    "goroutine": [
+        {"processors": 1},
+        {"sysmon": False},
+        {"own_work_goroutine": True, "processors": 2, "stack": "8KiB"},
+    ],
 }
 """Options worth a run of their own; of a model that is not named, the defaults."""
 

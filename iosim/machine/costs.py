@@ -116,6 +116,8 @@ class Costs:
     timer_interrupt_ns: int
     # --- user space
     coroutine_switch_ns: int
+    coroutine_longjmp_ns: int
+    """The same, by setjmp and longjmp."""
     queue_operation_ns: int
     """Putting an item in or taking it out of a queue in user space."""
     # --- goroutines
@@ -140,6 +142,18 @@ class Costs:
     cpython_queue_operation_ns: int
     cpython_switch_interval_ns: int
     """After so long a thread that waits for the interpreter lock asks for it."""
+    greenlet_switch_ns: int
+    # --- asyncio
+    asyncio_pass_ns: int
+    """A pass of the event loop, without epoll_wait and without what it runs."""
+    asyncio_handle_ns: int
+    """Making, queueing and running a handle, without what it calls."""
+    asyncio_resume_ns: int
+    """A task's step from one await to the next, with its handle."""
+    asyncio_feed_ns: int
+    """Feeding a message to a StreamReader and reading it from there."""
+    asyncio_write_ns: int
+    """Writing to a transport, without sendto."""
     # --- memory
     thread_memory_bytes: int
     """Kernel stack, task structure and the touched part of the user stack."""
@@ -148,6 +162,9 @@ class Costs:
     """What a thread touches each time it runs, whatever it does."""
     coroutine_memory_bytes: int
     cpython_coroutine_memory_bytes: int
+    greenlet_memory_bytes: int
+    asyncio_task_memory_bytes: int
+    """A task with its coroutines, stream and transport."""
     goroutine_memory_bytes: int
     socket_memory_bytes: int
     epoll_item_memory_bytes: int

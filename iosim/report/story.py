@@ -25,6 +25,8 @@ MOST_LINES: Final = 150
 SAYS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "EAGAIN": "asks socket after socket, in vain",
+        "a handle": "queues and runs a callback",
+        "a pass of the loop": "the loop begins a pass",
         "accept4": "takes a new connection",
         "cache refill": "its data comes back to the cache",
         "clone3": "starts a thread",
@@ -36,6 +38,7 @@ SAYS: Final[Mapping[str, str]] = MappingProxyType(
         "epoll_ctl": "tells the kernel what to watch",
         "epoll_wait": "asks for the ready list",
         "enter and leave a syscall": "the runtime notes a syscall",
+        "feed the stream": "moves it through the stream's buffer",
         "futex": "enters the kernel for a lock",
         "go statement": "makes a goroutine",
         "idle exit": "the core wakes up",
@@ -58,6 +61,7 @@ SAYS: Final[Mapping[str, str]] = MappingProxyType(
         "signal": "tells who waits that something is there",
         "signal delivery": "a signal: enters the handler",
         "unlock": "gives a lock back",
+        "write to the transport": "hands it to the transport",
         "write": "wakes the loop through an eventfd",
     }
 )

@@ -8,16 +8,19 @@ the coroutine yields to a scheduler in the same thread, which resumes another. S
 switch stays in user space: no mode switch, no run queue, no lock, a fraction of a context
 switch's cost. It is counted apart.
 
-Not modelled: stealing of coroutines by other threads; a coroutine's cache refill.
+Not modelled: stealing of coroutines by other threads (see goroutine); a coroutine's cache
+refill.
 Source: Conway, "Design of a Separable Transition-Diagram Compiler", CACM 6(7), 1963;
-Beazley, "A Curious Course on Coroutines and Concurrency", PyCon 2009.
-Validated by: tests/conformance, tests/timeline/test_models.py
+Beazley, "A Curious Course on Coroutines and Concurrency", PyCon 2009;
+what a switch costs: the profile.
+Validated by: tests/conformance, tests/timeline/test_models.py,
+tests/timeline/test_coroutine_flavours.py
 """
 
 from collections import deque
 from collections.abc import Generator
 from heapq import heappop, heappush
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
@@ -34,10 +37,16 @@ from iosim.units import PositiveCount, Size
 class Options(BaseOptions):
     """Coroutines: synchronous style on one thread over epoll."""
 
+    flavour: Literal["generator", "swapcontext", "longjmp", "greenlet"] = Field(
+        default="generator",
+        description="How it switches. `generator`: the runtime's plain coroutines (in a native "
+        "program they cost as swapcontext does); with a stack each: `swapcontext`(3), setjmp and "
+        "`longjmp`(3), CPython's `greenlet`.",
+    )
     stack: Size = Field(
         default="0B",
         validate_default=True,
-        description="Memory of one coroutine's stack or frame; 0B: as the runtime has it.",
+        description="Memory of one coroutine's stack or frame; 0B: as the flavour has it.",
     )
     max_events: PositiveCount = Field(
         default=512,
@@ -121,6 +130,17 @@ def handle(scheduler: "Scheduler", request: Request) -> Program:
 # ------------------------------------------------------- what makes it work
 
 
+def costs_of(flavour: str, kernel: Kernel) -> tuple[int, int]:
+    """What a switch costs, in ns, and a coroutine keeps, in bytes."""
+    costs = kernel.costs
+    return {
+        "generator": (kernel.coroutine_switch_ns, kernel.coroutine_memory_bytes),
+        "swapcontext": (costs.coroutine_switch_ns, costs.coroutine_memory_bytes),
+        "longjmp": (costs.coroutine_longjmp_ns, costs.coroutine_memory_bytes),
+        "greenlet": (costs.greenlet_switch_ns, costs.greenlet_memory_bytes),
+    }[flavour]
+
+
 class Suspend:
     """What a coroutine yields to its scheduler; anything else is for the core."""
 
@@ -135,7 +155,8 @@ class Scheduler:
         self.kernel = kernel
         self.server = server
         self._max_events = options.max_events
-        self._stack_bytes = options.stack or kernel.coroutine_memory_bytes
+        self._switch_ns, memory_bytes = costs_of(options.flavour, kernel)
+        self._stack_bytes = options.stack or memory_bytes
         self._runnable: deque[Program] = deque()
         self._timers: list[tuple[int, int, Program, Request]] = []
         self._current: Program | None = None
@@ -211,7 +232,7 @@ class Scheduler:
 
     def _resume(self, coroutine: Program) -> Program:
         """Run `coroutine` until it suspends itself or ends."""
-        self.kernel.switch_coroutine()
+        self.kernel.switch_coroutine(self._switch_ns)
         self._current = coroutine
         value = None
         try:

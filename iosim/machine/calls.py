@@ -76,6 +76,11 @@ class Calls:
         """Work off what is owed: from here on the clock shows the thread's own time."""
         yield RUN
 
+    def catch_up(self) -> Generator[Any, Any, None]:
+        """Settle before looking at what others may change, unless nothing can come between."""
+        if self.thread.debt_ns and not self.undisturbed():
+            yield RUN
+
     def undisturbed(self) -> bool:
         """True if no event can come before the thread has worked off what it owes."""
         thread, env = self.thread, self.env

@@ -144,8 +144,19 @@ class Costs:
     # --- user space
     coroutine_switch_ns: int
     """Going from one coroutine to another in user space."""
+    coroutine_longjmp_ns: int
+    """The same, by setjmp and longjmp."""
     queue_operation_ns: int
     """Putting an item in or taking it out of a queue in user space."""
+    # --- goroutines
+    goroutine_switch_ns: int
+    """From one goroutine to the next, with putting into and taking from a run queue."""
+    goroutine_create_ns: int
+    """A go statement."""
+    goroutine_syscall_ns: int
+    """What the runtime does before and after each syscall of a goroutine."""
+    processor_look_ns: int
+    """Looking at another processor's run queue."""
     # --- CPython
     cpython_call_ns: int
     """A call's way from Python to the syscall and back."""
@@ -163,6 +174,19 @@ class Costs:
     """Putting an item in or taking it out of a queue in CPython."""
     cpython_switch_interval_ns: int
     """After so long a thread that waits for the interpreter lock asks for it."""
+    greenlet_switch_ns: int
+    """Going from one greenlet to another."""
+    # --- asyncio
+    asyncio_pass_ns: int
+    """A pass of the event loop, without epoll_wait and without what it runs."""
+    asyncio_handle_ns: int
+    """Making, queueing and running a handle, without what it calls."""
+    asyncio_resume_ns: int
+    """A task's step from one await to the next, with its handle."""
+    asyncio_feed_ns: int
+    """Feeding a message to a StreamReader and reading it from there."""
+    asyncio_write_ns: int
+    """Writing to a transport, without sendto."""
     # --- memory
     thread_memory_bytes: int
     """Kernel stack, task structure and the touched part of the user stack."""
@@ -174,6 +198,12 @@ class Costs:
     """A coroutine's stack or frame."""
     cpython_coroutine_memory_bytes: int
     """A coroutine's frame in CPython."""
+    greenlet_memory_bytes: int
+    """A greenlet with its saved piece of the stack."""
+    asyncio_task_memory_bytes: int
+    """A task with its coroutines, stream and transport."""
+    goroutine_memory_bytes: int
+    """A goroutine's first stack and its descriptor."""
     socket_memory_bytes: int
     """A connection in the kernel."""
     epoll_item_memory_bytes: int

@@ -23,7 +23,7 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from iosim.machine.kernel import Kernel
-from iosim.machine.locks import Condition, Mutex
+from iosim.machine.locks import Condition, Futex, Mutex
 from iosim.machine.readiness import DescriptorSet, Epoll
 from iosim.machine.sockets import EAGAIN, Socket
 from iosim.machine.thread import RUN, USER, Program, Thread
@@ -236,6 +236,11 @@ class CPythonKernel(Kernel):
     def lock(self, mutex: Mutex) -> Generator[Any, Any, None]:
         if not (yield from self.trylock(mutex)):
             yield from self._outside(super().lock(mutex))
+
+    def futex_wait(
+        self, futex: Futex, value: int, timeout_ns: int | None = None
+    ) -> Generator[Any, Any, None]:
+        return self._outside(super().futex_wait(futex, value, timeout_ns))
 
     def cond_wait(
         self, condition: Condition, mutex: Mutex, timeout_ns: int | None = None

@@ -115,10 +115,12 @@ class Kernel(SocketCalls, ReadinessCalls, LockCalls, SignalCalls):
         """What a thread of this runtime keeps in memory."""
         return self.costs.thread_memory_bytes
 
-    def switch_coroutine(self) -> None:
-        """Owe a switch from one coroutine to another. Plain call."""
+    def switch_coroutine(self, ns: int | None = None) -> None:
+        """Owe a switch between coroutines: `ns`, or what the runtime's own cost. Plain call."""
         self.machine.coroutine_switches += 1
-        self.thread.charge(USER, self.coroutine_switch_ns, "coroutine switch")
+        if ns is None:
+            ns = self.coroutine_switch_ns
+        self.thread.charge(USER, ns, "coroutine switch")
 
     def operate_queue(self) -> None:
         """Owe putting into or taking from a user-space queue. Plain call."""

@@ -52,6 +52,16 @@ class Mutex:
         self.wait_queue = WaitQueue(name, lock=self)
 
 
+class Futex:
+    """A word in user space, and who sleeps until it changes."""
+
+    __slots__ = ("value", "wait_queue")
+
+    def __init__(self, name: str) -> None:
+        self.value = 0
+        self.wait_queue = WaitQueue(name)
+
+
 class Waiter:
     """A thread's wait on a condition variable."""
 
@@ -90,7 +100,7 @@ def find_deadlock(thread: Thread, lock: Lock) -> list[tuple[Thread, Lock]]:
 
 
 class LockCalls(Calls):
-    """pthread_mutex_* and pthread_cond_*."""
+    """pthread_mutex_*, pthread_cond_* and futex(2) itself."""
 
     __slots__ = ()
 
@@ -134,6 +144,20 @@ class LockCalls(Calls):
     def _enter_futex(self) -> None:
         self.syscalls["futex"] += 1
         self.thread.charge(ENTRY, self.costs.syscall_ns + self.costs.futex_ns, "futex")
+
+    def futex_wait(
+        self, futex: Futex, value: int, timeout_ns: int | None = None
+    ) -> Generator[Any, Any, None]:
+        """Sleep until woken or `timeout_ns` are over, unless the word is not `value`."""
+        self._enter_futex()
+        if self.thread.debt_ns:
+            yield RUN
+        if futex.value == value:
+            yield from self.sleep_on(futex.wait_queue, timeout_ns)
+
+    def futex_wake(self, futex: Futex) -> Generator[Any, Any, None]:
+        """Wake whoever has slept longest, if anybody sleeps."""
+        yield from self._futex_wake(futex.wait_queue)
 
     def unlock(self, mutex: Mutex) -> Generator[Any, Any, None]:
         """Free the mutex and wake a thread that waits for it."""

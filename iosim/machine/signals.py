@@ -63,6 +63,17 @@ class SignalCalls(Calls):
             self.env._now + ns + costs.timer_slack_ns, lambda: raise_signal(thread, signals, value)
         )
 
+    def cut_short(self) -> int:
+        """In a handler: let the program below owe its last segment no longer; the ns left.
+
+        Plain call. It is as if the handler changed where the program goes on.
+        """
+        frames = self.thread.frames
+        program, segments, debt_ns, value = frames[-1]
+        ns = segments.pop()[1] if segments else 0
+        frames[-1] = (program, segments, debt_ns - ns, value)
+        return ns
+
     def pause(self) -> Generator[Any, Any, None]:
         """Sleep until a signal has been handled."""
         thread, costs = self.thread, self.costs

@@ -25,6 +25,8 @@ MOST_LINES: Final = 150
 SAYS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "EAGAIN": "asks socket after socket, in vain",
+        "a handle": "queues and runs a callback",
+        "a pass of the loop": "the loop begins a pass",
         "accept4": "takes a new connection",
         "cache refill": "its data comes back to the cache",
         "clone3": "starts a thread",
@@ -35,11 +37,16 @@ SAYS: Final[Mapping[str, str]] = MappingProxyType(
         "coroutine switch": "resumes a coroutine, in user space",
         "epoll_ctl": "tells the kernel what to watch",
         "epoll_wait": "asks for the ready list",
+        "enter and leave a syscall": "the runtime notes a syscall",
+        "feed the stream": "moves it through the stream's buffer",
         "futex": "enters the kernel for a lock",
         "idle exit": "the rest of that latency, charged to it",
+        "go statement": "makes a goroutine",
         "interpreter lock": "the interpreter lock",
         "interrupt": "softirq: takes in a packet",
         "lock": "takes a lock, in user space",
+        "look at a processor": "looks after another thread's processor",
+        "look for work": "looks at another thread's queue",
         "own work": "does the server's own work",
         "poll": "looks at every descriptor",
         "queue": "moves an entry of a queue",
@@ -54,6 +61,7 @@ SAYS: Final[Mapping[str, str]] = MappingProxyType(
         "signal": "tells who waits that something is there",
         "signal delivery": "a signal: enters the handler",
         "unlock": "gives a lock back",
+        "write to the transport": "hands it to the transport",
         "write": "wakes the loop through an eventfd",
     }
 )

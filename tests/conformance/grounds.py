@@ -44,7 +44,13 @@ OPTIONS: dict[str, list[Data]] = {
     "nonblocking": [{"pause": "100us"}],
     "aio": [{"notify": "thread"}],
     "thread_pool_callbacks": [{"offload": "handler", "threads": 2}],
-    "coroutine": [{"max_events": 1}],
+    "asyncio": [{"api": "sockets"}],
+    "coroutine": [{"max_events": 1}, {"flavour": "longjmp", "stack": "16KiB"}],
+    "goroutine": [
+        {"processors": 1},
+        {"sysmon": False},
+        {"own_work_goroutine": True, "processors": 2, "stack": "8KiB"},
+    ],
 }
 """Options worth a run of their own; of a model that is not named, the defaults."""
 

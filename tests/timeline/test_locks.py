@@ -12,7 +12,7 @@ from bench import Bench, fair
 
 from iosim.errors import Deadlock
 from iosim.machine.kernel import Kernel
-from iosim.machine.locks import CONTENDED, FREE, HELD, Condition, Mutex
+from iosim.machine.locks import CONTENDED, FREE, HELD, Condition, Futex, Mutex
 
 Steps = Generator[Any, Any, None]
 
@@ -334,3 +334,37 @@ def test_locks_in_the_same_order_are_no_deadlock() -> None:
     bench.run(10_000)
     assert sorted(name for _, name in bench.log) == ["a", "b"]
     assert bench.log[-1][0] == 2 * 20 * 20
+
+
+def test_a_futex_is_slept_on_only_while_its_word_is_what_was_expected() -> None:
+    bench = Bench(cores=2, futex_ns=10, wake_up_ns=5)
+    futex = Futex("note")
+
+    def sleeper(kernel: Kernel) -> Steps:
+        yield from kernel.futex_wait(futex, 0)  # enters 0-10, asleep
+        bench.note("woken")
+        yield from kernel.futex_wait(futex, 0)  # it is 1: 10, and back
+        bench.note("not slept")
+        yield from kernel.futex_wait(futex, 1, timeout_ns=50)
+        bench.note("time is up")
+
+    def waker(kernel: Kernel) -> Steps:
+        yield from kernel.compute(100)
+        yield from kernel.settle()
+        futex.value = 1
+        yield from kernel.futex_wake(futex)  # 10, wakes at 110, 5
+        yield from kernel.futex_wake(futex)  # nobody: 10
+        yield from kernel.settle()
+        bench.note("end")
+
+    thread = bench.spawn("sleeper", sleeper)
+    bench.spawn("waker", waker)
+    assert bench.run(1_000) == [
+        (110, "woken"),
+        (120, "not slept"),
+        (125, "end"),
+        (180, "time is up"),
+    ]
+    assert bench.calls() == {"futex": 5}
+    assert thread.voluntary == 2
+    assert thread.off_core[2] == 0  # it is no lock

@@ -169,7 +169,8 @@ def test_a_coroutine_is_resumed_again_after_a_call() -> None:
 
 
 @pytest.mark.parametrize(
-    "model", ["blocking", "epoll", "poll", "select", "coroutine", "nonblocking", "aio"]
+    "model",
+    ["blocking", "epoll", "poll", "select", "coroutine", "goroutine", "nonblocking", "aio"],
 )
 def test_a_sleep_step_is_not_computed(model: str) -> None:
     record = run(model, handler=[{"cpu": "50us"}, {"sleep": "1ms"}, {"cpu": "50us"}])

@@ -311,3 +311,26 @@ def test_a_timer_sends_a_signal_late_by_its_slack() -> None:
     bench.spawn("a", program)
     # Set at 7, due at 107, signalled at 157; 7 + 1,000 + 10 in all.
     assert bench.run(5_000) == [(157, "handler"), (167, "handled"), (1_017, "computed")]
+
+
+def test_a_handler_can_cut_short_what_it_has_interrupted() -> None:
+    bench = Bench(signal_deliver_ns=5, sigreturn_ns=3, syscall_ns=2)
+    left = []
+
+    def program(kernel: Kernel) -> Steps:
+        def handler(_: Any) -> Steps:
+            left.append(kernel.cut_short())
+            return
+            yield
+
+        signals = yield from kernel.sigaction(handler)
+        bench.at(42, lambda: raise_signal(kernel.thread, signals, None))
+        yield from kernel.compute(100)
+        yield from kernel.settle()
+        bench.note("computed")
+
+    bench.spawn("a", program)
+    # Computing from 2, 40 of it done at 42; the signal's 5 and 5; the other 60 are not done.
+    assert bench.run(1_000) == [(52, "computed")]
+    assert left == [60]
+    assert bench.cpu() == {"user": 40, "syscall": 12, "idle": 948}

@@ -560,9 +560,9 @@ BROKEN = {
     "a model that does not fit the workload": (
         "- blocking",
         "- threads",
-        "22:5: models[0]: expected an I/O model for a workload of requests (aio, blocking,"
-        " coroutine, epoll, nonblocking, poll, select, thread_pool_callbacks), found 'threads',"
-        " which serves items",
+        "22:5: models[0]: expected an I/O model for a workload of requests (aio, asyncio,"
+        " blocking, coroutine, epoll, goroutine, nonblocking, poll, select,"
+        " thread_pool_callbacks), found 'threads', which serves items",
     ),
     "no models": (MODELS, "", "1:1: expected key 'models', found only"),
     "models that are none": (

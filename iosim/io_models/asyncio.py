@@ -1,0 +1,317 @@
+"""asyncio: coroutines as tasks on CPython's event loop, with all that it does for each of them.
+
+    a pass:   epoll_wait, a handle for each event and timer | run the handles that were ready
+    streams:  event: recv, feed the buffer, wake the task   | next pass: the task goes on
+    sockets:  event: recv, the future is done               | next pass: the task goes on
+
+A coroutine runs as a *task*; the loop runs *handles*, callbacks in the queue that `call_soon`
+fills. What waits for a future goes on through that queue, so one pass after the event: between
+them the loop asks epoll once more, without waiting. With streams the loop reads as soon as
+there is something and keeps it in a buffer; with the loop's socket calls the task reads first,
+and a socket that has nothing is registered with epoll for that one wait.
+
+Sleeps end late: the wait in epoll is rounded up to milliseconds.
+
+These are CPython's costs; under `runtime: native` the way from Python to each syscall and the
+interpreter lock are left out, and nothing else.
+
+Not modelled: executors, flow control by the buffers' limits, the garbage collector, copying
+that grows with a message, uvloop.
+Source: CPython 3.11 Lib/asyncio/base_events.py (_run_once), selector_events.py (sock_recv,
+_SelectorSocketTransport), streams.py (StreamReader), Lib/selectors.py (EpollSelector).
+Validated by: tests/timeline/test_coroutine_flavours.py, tests/conformance
+"""
+
+from collections import deque
+from collections.abc import Callable, Generator
+from functools import partial
+from heapq import heappop, heappush
+from typing import Any, Final, Literal
+
+from pydantic import Field
+
+from iosim.choice import Options as BaseOptions
+from iosim.handler import CPU, Query, Server, call
+from iosim.machine.kernel import Kernel
+from iosim.machine.request import Request
+from iosim.machine.sockets import EAGAIN, EOF, Socket
+from iosim.machine.thread import USER, Program
+
+ALL_EVENTS: Final = 2**31 - 1
+"""One epoll_wait reports whatever is ready."""
+MILLISECOND_NS: Final = 1_000_000
+
+
+class Options(BaseOptions):
+    """asyncio: tasks on CPython's event loop, by streams or by the loop's socket calls."""
+
+    api: Literal["streams", "sockets"] = Field(
+        default="streams",
+        description="`streams`: the loop reads into a buffer and wakes the task; `sockets`: "
+        "loop.sock_recv, which registers the socket for each wait.",
+    )
+
+
+def main(kernel: Kernel, server: Server, options: Options) -> Program:
+    """Serve on the event loop."""
+    return Loop(kernel, server, options).run()
+
+
+# ------------------------------------------------------- what the programmer writes
+
+
+def converse(loop: "Loop", connection: Socket) -> Program:
+    """Serve one connection to its end."""
+    stream = yield from loop.open(connection)
+    while True:
+        request = yield from stream.read()
+        if request is EOF:
+            break
+        yield from handle(loop, request)
+        yield from stream.write(request, request.reply_bytes)
+    yield from stream.close()
+
+
+def handle(loop: "Loop", request: Request) -> Program:
+    """Go through all steps of `request`; other tasks run while one awaits."""
+    kernel, server = loop.kernel, loop.server
+    for (kind, device), amount in zip(server.steps, request.amounts, strict=True):
+        if kind is CPU:
+            yield from kernel.compute(amount)
+        elif device is None:
+            yield from loop.sleep(request, amount)
+        elif device.interface == "blocking":
+            yield from call(kernel, server, device, Query(request, amount))
+        else:
+            socket, is_new = yield from server.connection_to(kernel, device)
+            if is_new:
+                socket.user_data = yield from loop.open(socket)
+            stream = socket.user_data
+            query = Query(request, amount)
+            yield from stream.write(query, query.bytes)
+            yield from stream.read()
+            server.release(device, socket)
+
+
+# ------------------------------------------------------- what makes it work
+
+
+class Await:
+    """What a task yields to the loop when it awaits a future; anything else is for the core."""
+
+
+AWAIT: Final = Await()
+
+
+class Stream:
+    """A StreamReader and StreamWriter: the loop reads, the task takes from the buffer."""
+
+    def __init__(self, loop: "Loop", socket: Socket) -> None:
+        self.loop = loop
+        self.socket = socket
+        self.buffer: deque[Any] = deque()
+        self.waiter: Program | None = None
+
+    def open(self) -> Program:
+        """Have the loop read from now on."""
+        yield from self.loop.add_reader(self.socket, self.on_readable)
+
+    def on_readable(self) -> Program:
+        """The transport's callback: receive, feed the reader, wake its task."""
+        loop = self.loop
+        message = yield from loop.kernel.recvfrom(self.socket)
+        loop.charge(loop.costs.asyncio_feed_ns, "feed the stream")
+        loop.lay_down(message)
+        self.buffer.append(message)
+        if self.waiter is not None:
+            loop.resume_soon(self.waiter)
+            self.waiter = None
+
+    def read(self) -> Generator[Any, Any, Any]:
+        """The next message; other tasks run until it is in the buffer."""
+        if not self.buffer:
+            self.waiter = self.loop.task
+            yield AWAIT
+        return self.loop.take_up(self.buffer.popleft())
+
+    def write(self, message: Any, size_bytes: int) -> Program:
+        """Send at once, as the transport does while its own buffer is empty."""
+        loop = self.loop
+        loop.charge(loop.costs.asyncio_write_ns, "write to the transport")
+        yield from loop.kernel.sendto(self.socket, message, size_bytes)
+
+    def close(self) -> Program:
+        """Close the connection."""
+        yield from self.loop.kernel.close(self.socket)
+
+
+class SocketCalls(Stream):
+    """loop.sock_recv and loop.sock_sendall: the task reads, and waits if there is nothing."""
+
+    def open(self) -> Program:
+        """Nothing: the socket is registered when there is something to wait for."""
+        return
+        yield
+
+    def on_readable(self) -> Program:
+        """The reader's callback: receive; what waits for the future is for the next pass."""
+        loop, waiter = self.loop, self.waiter
+        if waiter is None:  # the future is done already
+            return
+        message = yield from loop.kernel.recvfrom(self.socket)
+        loop.lay_down(message)
+        self.buffer.append(message)
+        loop.call_soon(self.on_done)
+        loop.resume_soon(waiter)
+        self.waiter = None
+
+    def on_done(self) -> Program:
+        """The future's first callback: watch the socket no longer."""
+        yield from self.loop.remove_reader(self.socket)
+
+    def read(self) -> Generator[Any, Any, Any]:
+        """The next message; other tasks run until there is one."""
+        loop = self.loop
+        message = yield from loop.kernel.recvfrom(self.socket)
+        if message is not EAGAIN:
+            return message
+        self.waiter = loop.task
+        yield from loop.add_reader(self.socket, self.on_readable)
+        yield AWAIT
+        return loop.take_up(self.buffer.popleft())
+
+    def write(self, message: Any, size_bytes: int) -> Program:
+        """Send; there is always room."""
+        yield from self.loop.kernel.sendto(self.socket, message, size_bytes)
+
+
+Handle = Callable[[], Program]
+
+
+class Loop:
+    """The event loop of one thread."""
+
+    def __init__(self, kernel: Kernel, server: Server, options: Options) -> None:
+        self.kernel = kernel
+        self.server = server
+        self.costs = kernel.costs
+        self._stream = Stream if options.api == "streams" else SocketCalls
+        self._task_bytes = self.costs.asyncio_task_memory_bytes
+        # The task that runs.
+        self.task: Program | None = None
+        self._ready: deque[Handle] = deque()
+        self._readers: dict[Socket, Handle] = {}
+        self._timers: list[tuple[int, int, Program]] = []
+        self._epoll: Any = None
+
+    def charge(self, ns: int, label: str) -> None:
+        """Owe time in the loop's own code. Plain call."""
+        self.kernel.thread.charge(USER, ns, label)
+
+    # -------------------------------------------------------------------- the one pass
+
+    def run(self) -> Program:
+        """Pass after pass, for ever."""
+        kernel, own_work = self.kernel, self.server.own_work
+        self._epoll = yield from kernel.epoll_create1()
+        self.server.listener.nonblocking = True
+        yield from self.add_reader(self.server.listener, self.accept)
+        while True:
+            self.charge(self.costs.asyncio_pass_ns, "a pass of the loop")
+            timeout_ns = 0 if self._ready or own_work.wanted else self._timeout_ns()
+            events = yield from kernel.epoll_wait(self._epoll, ALL_EVENTS, timeout_ns)
+            for socket in events:
+                self.call_soon(self._readers[socket])
+            while self._timers and self._timers[0][0] <= kernel.now_ns:
+                self.call_soon(partial(self.on_time, heappop(self._timers)[2]))
+            if own_work.wanted and not self._ready:
+                yield from own_work.do_chunk(kernel)
+            # What these add is for the next pass.
+            for _ in range(len(self._ready)):
+                yield from self._ready.popleft()()
+
+    def _timeout_ns(self) -> int | None:
+        if not self._timers:
+            return None
+        left_ns = max(0, self._timers[0][0] - self.kernel.now_ns)
+        return -(-left_ns // MILLISECOND_NS) * MILLISECOND_NS
+
+    def call_soon(self, handle: Handle) -> None:
+        """Run `handle` in the next pass. Plain call."""
+        self.charge(self.costs.asyncio_handle_ns, "a handle")
+        self._ready.append(handle)
+
+    def resume_soon(self, task: Program) -> None:
+        """Let `task` go on in the next pass. Plain call."""
+        self._ready.append(partial(self.step, task))
+
+    def step(self, task: Program) -> Program:
+        """Run `task` until it awaits something or ends; with its handle."""
+        self.kernel.switch_coroutine(self.costs.asyncio_resume_ns)
+        self.task = task
+        value = None
+        try:
+            while True:
+                wanted: Any = task.send(value)
+                if wanted is AWAIT:
+                    return
+                value = yield wanted
+        except StopIteration:
+            self.kernel.machine.memory.give_back("coroutines", self._task_bytes)
+
+    # ------------------------------------------------------------------ what tasks call
+
+    def accept(self) -> Program:
+        """The listener's callback: make a task for each new connection."""
+        kernel, listener = self.kernel, self.server.listener
+        while (connection := (yield from kernel.accept4(listener))) is not EAGAIN:
+            kernel.machine.memory.take("coroutines", self._task_bytes)
+            self.resume_soon(converse(self, connection))
+
+    def open(self, socket: Socket) -> Generator[Any, Any, Stream]:
+        """Read and write `socket` from tasks."""
+        socket.nonblocking = True
+        stream = self._stream(self, socket)
+        yield from stream.open()
+        return stream
+
+    def add_reader(self, socket: Socket, handle: Handle) -> Program:
+        """Call `handle` whenever `socket` is readable."""
+        self._readers[socket] = handle
+        yield from self.kernel.epoll_ctl_add(self._epoll, socket)
+
+    def remove_reader(self, socket: Socket) -> Program:
+        """Watch `socket` no longer."""
+        del self._readers[socket]
+        yield from self.kernel.epoll_ctl_del(self._epoll, socket)
+
+    def sleep(self, request: Request, ns: int) -> Generator[Any, Any, None]:
+        """Let other tasks run for `ns`."""
+        kernel = self.kernel
+        yield from kernel.settle()
+        request.pause(kernel.now_ns)
+        until_ns = kernel.now_ns + ns
+        assert self.task is not None
+        heappush(self._timers, (until_ns, request.number, self.task))
+        yield AWAIT
+        request.device_done(min(until_ns + kernel.costs.timer_slack_ns, kernel.now_ns))
+        request.begin(kernel.thread, kernel.now_ns)
+
+    def on_time(self, task: Program) -> Program:
+        """A timer's handle: the future is done, its task is for the next pass."""
+        self.resume_soon(task)
+        return
+        yield
+
+    # A message that the loop has received waits for its task.
+
+    def lay_down(self, message: Any) -> None:
+        """Nobody works on `message` from now on. Plain call."""
+        if message is not EOF:
+            message.pause(self.kernel.now_ns)
+
+    def take_up(self, message: Any) -> Any:
+        """The running task works on `message` from now on. Plain call."""
+        if message is not EOF:
+            message.begin(self.kernel.thread, self.kernel.now_ns)
+        return message

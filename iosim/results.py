@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from iosim.metrics import describe, measure_all
+from iosim.metrics import describe, measure_all, per
 from iosim.record import Record, RequestRecord, ThreadRecord
 from iosim.scenario import Scenario
 from iosim.slo import Verdict
@@ -50,15 +50,17 @@ def model_result(
 ) -> ModelResult:
     """Put a model's replications together and judge the scenario's objectives."""
     records = tuple(sorted(records, key=lambda record: record.replication))
-    values: dict[str, list[float | None]] = {}
-    for index, record in enumerate(records):
-        for name, value in measure_all(record).items():
-            # A syscall or device that only some replications used counts as none in others.
-            values.setdefault(name, [0.0] * index).append(value)
-        for series in values.values():
-            if len(series) <= index:
-                series.append(0.0)
-    metrics = {name: student_t(series) for name, series in values.items()}
+    measured = [measure_all(record) for record in records]
+    names = dict.fromkeys(name for values in measured for name in values)
+    metrics = {
+        name: student_t(
+            [
+                values[name] if name in values else _absent(name, record)
+                for values, record in zip(measured, records, strict=True)
+            ]
+        )
+        for name in names
+    }
     verdicts: dict[str, Verdict] = {}
     for slo in scenario.slos:
         estimate = metrics.get(slo.metric)
@@ -66,6 +68,11 @@ def model_result(
             "fail" if error else slo.judge(estimate) if estimate else "inconclusive"
         )
     return ModelResult(kind, label, records, error, metrics, verdicts)
+
+
+def _absent(name: str, record: Record) -> float | None:
+    """A metric that only other replications have: none of that syscall, or of that memory."""
+    return per(0, record.answered) if describe(name).unit == "1/request" else 0.0
 
 
 @dataclass(frozen=True)

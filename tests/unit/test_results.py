@@ -79,6 +79,13 @@ class TestModels:
         assert late.metrics["syscalls_read_per_request"].mean == pytest.approx(1 / 3)
         assert {e.n for e in late.metrics.values()} == {3}
 
+    def test_where_nothing_was_answered_there_is_no_number_of_syscalls_per_request(self) -> None:
+        for order in ((RECORD, NOTHING_ANSWERED), (NOTHING_ANSWERED, RECORD)):
+            mixed = model_result(scenario(), "epoll", "epoll", replications(*order))
+            for name in ("syscalls_recvfrom_per_request", "syscalls_per_request"):
+                assert mixed.metrics[name].n == 1
+            assert mixed.metrics["syscalls_recvfrom_per_request"].mean == 2.0
+
     def test_undefined_values_are_left_out(self) -> None:
         mixed = model_result(
             scenario(), "epoll", "epoll", replications(RECORD, NOTHING_ANSWERED, RECORD)

@@ -10,14 +10,14 @@ Validated by: tests/unit/test_results.py, tests/cli
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from iosim.metrics import describe, measure_all, per
+from iosim.metrics import describe, measure_all, per, why_undefined
 from iosim.record import Record, RequestRecord, ThreadRecord
 from iosim.scenario import Scenario
-from iosim.slo import Verdict
+from iosim.slo import Slo, Verdict
 from iosim.statistics import Estimate, student_t
 
 if TYPE_CHECKING:
@@ -37,12 +37,28 @@ class ModelResult:
     metrics: Mapping[str, Estimate] = field(default_factory=dict)
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     """By the objective's line."""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Why a verdict is what it is, where the interval does not tell; by the same line."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What to know before trusting the numbers, each once."""
         found = [r.warm_up_warning for r in self.records if r.warm_up_warning]
         return tuple(dict.fromkeys(found))
+
+    def undefined(self, metric: str) -> str | None:
+        """In how many replications `metric` does not exist, and why; None if in none."""
+        if metric not in self.metrics:
+            return None if self.records else "no replication has finished"
+        without = [
+            record for record in self.records if measure_all(record).get(metric, 0.0) is None
+        ]
+        if not without:
+            return None
+        some = len(without) < len(self.records)
+        where = f" in {len(without)} of {len(self.records)} replications" if some else ""
+        fewest = min(without, key=lambda record: record.answered)
+        return f"undefined{where}: {why_undefined(metric, fewest)}"
 
 
 def model_result(
@@ -61,13 +77,22 @@ def model_result(
         )
         for name in names
     }
-    verdicts: dict[str, Verdict] = {}
-    for slo in scenario.slos:
-        estimate = metrics.get(slo.metric)
-        verdicts[slo.text] = (
-            "fail" if error else slo.judge(estimate) if estimate else "inconclusive"
-        )
-    return ModelResult(kind, label, records, error, metrics, verdicts)
+    result = ModelResult(kind, label, records, error, metrics)
+    judged = {slo.text: _judged(slo, result) for slo in scenario.slos}
+    return replace(
+        result,
+        verdicts={text: verdict for text, (verdict, _) in judged.items()},
+        reasons={text: reason for text, (_, reason) in judged.items() if reason is not None},
+    )
+
+
+def _judged(slo: Slo, model: ModelResult) -> tuple[Verdict, str | None]:
+    """A verdict, and its reason where the interval does not tell."""
+    if model.error:
+        return "fail", None
+    if undefined := model.undefined(slo.metric):
+        return "inconclusive", undefined
+    return slo.judge(model.metrics[slo.metric]), None
 
 
 def _absent(name: str, record: Record) -> float | None:
@@ -113,7 +138,10 @@ class Results:
 
     @property
     def summary(self) -> "pd.DataFrame":
-        """One row per model and metric: mean, low, high (95%), unit, replications."""
+        """One row per model and metric: mean, low, high (95%), unit, n.
+
+        n: the replications in which the metric is defined.
+        """
         import pandas as pd
 
         rows = [
@@ -124,12 +152,12 @@ class Results:
                 "low": estimate.low,
                 "high": estimate.high,
                 "unit": describe(name).unit,
-                "replications": estimate.n,
+                "n": estimate.n,
             }
             for model in self.models
             for name, estimate in model.metrics.items()
         ]
-        columns = ["model", "metric", "mean", "low", "high", "unit", "replications"]
+        columns = ["model", "metric", "mean", "low", "high", "unit", "n"]
         return pd.DataFrame(rows, columns=columns).set_index(["model", "metric"])
 
     @property
@@ -178,12 +206,14 @@ def _model_document(model: ModelResult) -> dict[str, Any]:
         "error": model.error,
         "warnings": list(model.warnings),
         "slo": dict(model.verdicts),
+        "slo_reasons": dict(model.reasons),
         "replications": len(model.records),
         "order": [record.order for record in model.records if record.order],
         "metrics": {
             name: {
                 "mean": estimate.mean,
                 "ci95": [estimate.low, estimate.high],
+                "n": estimate.n,
                 "unit": describe(name).unit,
             }
             for name, estimate in model.metrics.items()

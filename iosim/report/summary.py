@@ -83,6 +83,11 @@ def endings(results: "Results") -> list[str]:
             if verdict in by_verdict
         )
         lines.append(f"{objective}  {told}")
+        why: dict[str, list[str]] = {}
+        for model in results.models:
+            if objective in model.reasons:
+                why.setdefault(model.reasons[objective], []).append(model.label)
+        lines += [f"  {', '.join(labels)}: {reason}" for reason, labels in why.items()]
     return lines
 
 

@@ -156,7 +156,7 @@ def main_table(results: Results) -> Table:
         "",
         tuple(columns),
         tuple(row(model, columns) for model in results.models),
-        (_about_intervals(results),),
+        (_about_intervals(results), *_about_gaps(results, columns)),
         stacked=True,
     )
 
@@ -190,6 +190,24 @@ def _about_intervals(results: Results) -> str:
         f"±: the mean's 95% confidence interval over {number} replications, as half width, "
         "rounded up."
     )
+
+
+def _about_gaps(results: Results, columns: Iterable[Column]) -> Iterable[str]:
+    """Why a value is missing, in all replications or in some."""
+    why: dict[str, dict[str, list[str]]] = {}
+    for column in columns:
+        if isinstance(column, Measure):
+            for model in results.models:
+                undefined = model.undefined(column.metric) if model.records else None
+                if undefined is not None:
+                    titles = why.setdefault(undefined, {})
+                    titles.setdefault(column.title, []).append(model.label)
+    for undefined, titles in why.items():
+        by_models: dict[str, list[str]] = {}
+        for title, labels in titles.items():
+            by_models.setdefault(", ".join(labels), []).append(title)
+        for models, shown in by_models.items():
+            yield f"{', '.join(shown)} of {models}: {undefined}."
 
 
 # --------------------------------------------------------------------------- more tables

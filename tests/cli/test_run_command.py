@@ -50,7 +50,7 @@ def test_the_document_has_what_the_contract_names() -> None:
     for model in document["models"]:
         assert set(model["metrics"]) >= CONTRACT
         for name, metric in model["metrics"].items():
-            assert set(metric) == {"mean", "ci95", "unit"}, name
+            assert set(metric) == {"mean", "ci95", "n", "unit"}, name
     mean = outcome.metrics("epoll")["response_time_mean_ns"]
     assert mean["ci95"][0] <= mean["mean"] <= mean["ci95"][1]
     assert mean["unit"] == "ns"
@@ -206,6 +206,18 @@ def test_devices_and_own_work_are_shown_where_there_are_any() -> None:
     ).out
     assert "Device db" not in working
     assert "own work" in working
+
+
+def test_an_empty_cell_and_an_open_objective_say_why() -> None:
+    # No answer leaves the device within the run, and no replication has a request to divide by.
+    slow = TINY.replace("latency: 100us", "latency: 1s")
+    args = ("--set", "slo=[syscalls_per_request < 9]", "--quiet", "--model", "epoll")
+    outcome = run(slow, *args)
+    text = " ".join(outcome.out.split())
+    assert outcome.code == 4
+    assert "syscalls/request" in text.partition(" of epoll: undefined: nothing was answered.")[0]
+    assert "syscalls_per_request < 9 inconclusive: epoll" in text
+    assert "epoll: undefined: nothing was answered" in text
 
 
 # ----------------------------------------------------------------------------- exit codes

@@ -115,6 +115,21 @@ class TestModels:
             "events_per_wait > 2": "pass",
         }
 
+    def test_one_undefined_replication_leaves_an_objective_open_and_is_told(self) -> None:
+        judged = scenario(slo=["syscalls_per_request < 9", "offered < 99"])
+        mixed = replications(RECORD, RECORD, replace(NOTHING_ANSWERED, offered=0, refused=0))
+        model = model_result(judged, "epoll", "epoll", mixed)
+        assert model.verdicts["syscalls_per_request < 9"] == "inconclusive"
+        reason = "undefined in 1 of 3 replications: nothing was answered"
+        assert model.reasons["syscalls_per_request < 9"] == reason
+        assert model.verdicts["offered < 99"] == "pass"
+        assert "offered < 99" not in model.reasons
+        (document,) = results(model).to_document()["models"]
+        assert document["metrics"]["syscalls_per_request"]["n"] == 2
+        assert document["metrics"]["offered"]["n"] == 3
+        assert document["slo_reasons"] == dict(model.reasons)
+        assert results(model).summary.loc[("epoll", "syscalls_per_request"), "n"] == 2
+
     def test_a_model_that_failed_meets_no_objective(self) -> None:
         judged = scenario(slo=["p99 < 1us", "errors < 100%"])
         for records in ((), replications(RECORD, OTHER)):
@@ -173,6 +188,7 @@ class TestDocument:
             "error": None,
             "warnings": ["long"],
             "slo": {"p99 < 1us": "pass"},
+            "slo_reasons": {},
             "replications": 2,
             "order": ["PC", "PP"],
         }
@@ -182,13 +198,14 @@ class TestDocument:
             assert metric == {
                 "mean": estimate.mean,
                 "ci95": [estimate.low, estimate.high],
+                "n": estimate.n,
                 "unit": describe(name).unit,
             }
 
     def test_what_does_not_exist_is_null(self) -> None:
         document = results(NONE_ANSWERED, FAILED).to_document()
         silent, failed = document["models"]
-        nothing = {"mean": None, "ci95": [None, None], "unit": "ns"}
+        nothing = {"mean": None, "ci95": [None, None], "n": 0, "unit": "ns"}
         assert silent["metrics"]["response_time_p99_ns"] == nothing
         assert silent["metrics"]["throughput_per_s"]["ci95"] == [0, 0]
         assert (failed["metrics"], failed["replications"]) == ({}, 0)
@@ -233,14 +250,14 @@ THREAD_COLUMNS = [
 class TestFrames:
     def test_the_summary_has_a_row_for_each_metric_of_each_model(self) -> None:
         frame = results(TWO, ONE, FAILED).summary
-        assert list(frame.columns) == ["mean", "low", "high", "unit", "replications"]
+        assert list(frame.columns) == ["mean", "low", "high", "unit", "n"]
         assert list(frame.index.names) == ["model", "metric"]
         assert len(frame) == len(TWO.metrics) + len(ONE.metrics)
         rows = {
             (row["model"], row["metric"]): row for row in frame.reset_index().to_dict("records")
         }
         row = rows["epoll", "voluntary_switches_per_request"]
-        assert (row["mean"], row["unit"], row["replications"]) == (2.0, "1/request", 2)
+        assert (row["mean"], row["unit"], row["n"]) == (2.0, "1/request", 2)
         assert row["high"] - row["low"] == pytest.approx(T_1)
         assert math.isnan(rows["scan", "voluntary_switches_per_request"]["low"])
         # As the README shows it.
@@ -264,7 +281,7 @@ class TestFrames:
         for made in (results(NONE_ANSWERED), results(FAILED), results()):
             assert (len(made.requests), list(made.requests.columns)) == (0, REQUEST_COLUMNS)
             assert (len(made.threads), list(made.threads.columns)) == (0, THREAD_COLUMNS)
-        assert list(results().summary.columns) == ["mean", "low", "high", "unit", "replications"]
+        assert list(results().summary.columns) == ["mean", "low", "high", "unit", "n"]
 
 
 class Cells(HTMLParser):

@@ -3,18 +3,19 @@
 import re
 
 import pytest
-from handmade import NOTHING_ANSWERED, RECORD, record
+from handmade import NOTHING_ANSWERED, RECORD, histogram, record
 
+from iosim.histogram import RELATIVE_ERROR
 from iosim.machine.request import PARTS as MACHINE_PARTS
 from iosim.machine.thread import CAUSES as MACHINE_CAUSES
-from iosim.metrics import describe, measure_all, per
+from iosim.metrics import describe, measure_all, per, why_undefined
 from iosim.metrics.cpu import CAUSES
-from iosim.metrics.response_time import PARTS
+from iosim.metrics.response_time import BEYOND, PARTS
 from iosim.plugins import kinds
 
 MS = 1_000_000
 
-BY_HAND = {
+BY_HAND: dict[str, float | None] = {
     # 4 answered in a window of 2 s; of 12 offered, 8 + 2 + 1 have ended.
     "throughput_per_s": 2.0,
     "offered": 12,
@@ -23,13 +24,13 @@ BY_HAND = {
     "timed_out": 1,
     "in_flight": 1,
     "error_fraction": 3 / 11,
-    # 100, 200, 300, 400 ns: the second of four is the 50th percentile, the last all above 75.
+    # 100, 200, 300, 400 ns: too few for any percentile.
     "response_time_mean_ns": 250.0,
-    "response_time_p50_ns": 200,
-    "response_time_p90_ns": 400,
-    "response_time_p95_ns": 400,
-    "response_time_p99_ns": 400,
-    "response_time_p99_9_ns": 400,
+    "response_time_p50_ns": None,
+    "response_time_p90_ns": None,
+    "response_time_p95_ns": None,
+    "response_time_p99_ns": None,
+    "response_time_p99_9_ns": None,
     "response_time_max_ns": 400,
     "time_network_ns": 25.0,
     "time_queue_ns": 50.0,
@@ -129,7 +130,24 @@ UNIT_OF_SUFFIX = {
 
 @pytest.mark.parametrize("name", BY_HAND)
 def test_each_is_what_hand_arithmetic_gives(name: str) -> None:
-    assert measure_all(RECORD)[name] == pytest.approx(BY_HAND[name], rel=1e-12)
+    expected = BY_HAND[name]
+    measured = measure_all(RECORD)[name]
+    assert measured is None if expected is None else measured == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "fewest"), [("p50", 20), ("p90", 100), ("p95", 200), ("p99", 1_000), ("p99_9", 10_000)]
+)
+def test_a_percentile_has_ten_responses_beyond_it(name: str, fewest: int) -> None:
+    metric = f"response_time_{name}_ns"
+    enough = record(responses=histogram(*range(1, fewest + 1)))
+    assert measure_all(enough)[metric] == pytest.approx(fewest - BEYOND, rel=RELATIVE_ERROR)
+    short = record(responses=histogram(*range(1, fewest)))
+    assert measure_all(short)[metric] is None
+    # 2 s of window and 0.5 s of warm-up gave one too few: a tenth more is proposed.
+    shown = f"{fewest - 1:,} responses in a replication are too few"
+    assert why_undefined(metric, short).startswith(shown)
+    assert re.search(r"a run of 2\.[78]\ds", why_undefined(metric, short))
 
 
 def test_there_are_no_others() -> None:

@@ -12,9 +12,10 @@ Validated by: tests/unit/test_results.py, tests/cli
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from html import escape
+from math import inf
 from typing import TYPE_CHECKING, Any
 
-from iosim.metrics import describe, measure_all, per, why_undefined
+from iosim.metrics import describe, measure_all, measure_promised, per, why_undefined
 from iosim.record import Record, RequestRecord, ThreadRecord
 from iosim.scenario import Scenario
 from iosim.slo import Slo, Verdict
@@ -90,9 +91,17 @@ def _judged(slo: Slo, model: ModelResult) -> tuple[Verdict, str | None]:
     """A verdict, and its reason where the interval does not tell."""
     if model.error:
         return "fail", None
-    if undefined := model.undefined(slo.metric):
-        return "inconclusive", undefined
-    return slo.judge(model.metrics[slo.metric]), None
+    promised = [measure_promised(record).get(slo.metric, 0.0) for record in model.records]
+    if not promised or None in promised:
+        return "inconclusive", model.undefined(slo.metric)
+    values = [value for value in promised if value is not None]
+    late = sum(value == inf for value in values)
+    if not late:
+        return slo.judge(student_t(values)), None
+    unanswered = "too many requests got no answer"
+    if late == len(values):
+        return "pass" if slo.meets(inf) else "fail", unanswered
+    return "inconclusive", f"{unanswered} in {late} of {len(values)} replications"
 
 
 def _absent(name: str, record: Record) -> float | None:

@@ -4,7 +4,8 @@ A family's file holds `NAMES`, its metrics' names with unit and description, and
 `measure(record)`, which yields (name, value): None where a value does not exist, as a
 mean over no requests. A metric whose name depends on the run (a syscall, a device) is
 announced in `PATTERNS` with a placeholder instead. Where a value may be missing for a
-reason of its own, `undefined(name, record)` says it.
+reason of its own, `undefined(name, record)` says it; where objectives must not be held
+against the value that is shown, `promised(record)` yields the one they are held against.
 
 Nothing here knows whether a record was simulated or measured.
 
@@ -40,6 +41,18 @@ def measure_all(record: Record) -> dict[str, float | None]:
         name: value
         for family in kinds("metrics").values()
         for name, value in family.measure(record)
+    }
+
+
+def measure_promised(record: Record) -> dict[str, float | None]:
+    """Every metric as objectives see it; infinite where a promise can no longer be kept."""
+    from iosim.plugins import kinds
+
+    return measure_all(record) | {
+        name: value
+        for family in kinds("metrics").values()
+        if hasattr(family, "promised")
+        for name, value in family.promised(record)
     }
 
 

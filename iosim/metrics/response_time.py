@@ -5,11 +5,16 @@ replication, p99.9 from 10,000. Of fewer, it is nearly the maximum, its mean ove
 replications is biased low however many there are, and the interval does not show it. With
 ten beyond, the bias is 1% of p99 where response times are exponential.
 
+To an objective, a request refused or timed out is later than any that was answered: p99 is
+infinite where 1% or more got no answer, and all response times are where nobody did. The
+window's unanswered requests are not known; they are taken to be as many of all as in the
+whole run.
+
 Validated by: tests/unit/test_metrics.py, tests/theory/test_percentiles.py
 """
 
 from fractions import Fraction
-from math import ceil
+from math import ceil, inf
 
 from iosim.metrics import Metric, Values, per
 from iosim.record import Record
@@ -55,6 +60,26 @@ def measure(record: Record) -> Values:
     yield "response_time_max_ns", responses.max_ns
     for part in PARTS:
         yield f"time_{part}_ns", per(record.parts_ns[part], record.answered)
+
+
+def promised(record: Record) -> Values:
+    """Response times in which a request without an answer is later than any other."""
+    responses = record.responses
+    if not responses.count:
+        if record.offered:
+            yield from ((name, inf) for name in NAMES if name.startswith("response_time_"))
+        return
+    lost = record.refused + record.timed_out
+    if not lost:
+        return
+    unanswered = round(lost * responses.count / record.completed)
+    count = responses.count + unanswered
+    for name, q in QUANTILE_OF.items():
+        rank = ceil(Fraction(str(q)) * count / 100)
+        if count < needed(q) and unanswered < BEYOND:
+            yield name, None
+        else:
+            yield name, responses.at_rank(rank) if rank <= responses.count else inf
 
 
 def needed(q: float) -> int:

@@ -1,5 +1,6 @@
 """`iosim run`: what it prints, where it prints it, and with which code it ends."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -218,6 +219,23 @@ def test_an_empty_cell_and_an_open_objective_say_why() -> None:
     assert "syscalls/request" in text.partition(" of epoll: undefined: nothing was answered.")[0]
     assert "syscalls_per_request < 9 inconclusive: epoll" in text
     assert "epoll: undefined: nothing was answered" in text
+
+
+def test_a_server_that_lets_most_requests_time_out_meets_no_p99() -> None:
+    # Two of ten requests find the device answering within 1 ms, and these are fast.
+    timeouts = TINY.replace(
+        "latency: 100us", "latency: {bimodal: {low: 100us, high: 50ms, high_fraction: 80%}}"
+    ).replace("connections: {total: 8}", "timeout: 1ms, connections: {total: 2000}")
+    timeouts = timeouts.replace("concurrency: 4", "concurrency: 2000")
+    args = ("--model", "epoll", "--set", "slo=[p99 < 20ms]", "--set", "run.duration=300ms")
+    outcome = run(timeouts, *args, "--quiet")
+    assert outcome.code == 3
+    text = " ".join(outcome.out.split())
+    assert "p99 < 20ms fail: epoll" in text
+    assert "epoll: too many requests got no answer" in text
+    assert re.search(r"no answer: epoll 8\d\.\d% of the requests were refused or timed out", text)
+    fine = run(TINY, "--quiet").out
+    assert "no answer" not in fine
 
 
 def test_a_percentile_of_too_few_responses_says_how_long_a_run_would_give_it() -> None:

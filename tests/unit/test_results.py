@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from handmade import NOTHING_ANSWERED, RECORD, record
+from handmade import NOTHING_ANSWERED, RECORD, histogram, record
 
 import iosim
 from iosim.metrics import describe, measure_all
@@ -133,6 +133,51 @@ class TestModels:
         assert document["metrics"]["offered"]["n"] == 3
         assert document["slo_reasons"] == dict(model.reasons)
         assert results(model).summary.loc[("epoll", "syscalls_per_request"), "n"] == 2
+
+    def test_requests_without_an_answer_are_later_than_any(self) -> None:
+        judged = scenario(slo=["p99 < 21ms", "p90 < 21ms", "p99 > 21ms", "p50 < 21ms"])
+        fast = record(responses=histogram(*[1_000] * 2_000), completed=4_000, refused=0)
+
+        def verdicts(*timed_out: int) -> ModelResult:
+            records = [replace(fast, timed_out=count) for count in timed_out]
+            return model_result(judged, "epoll", "epoll", replications(*records))
+
+        assert set(verdicts(0, 0).verdicts.values()) == {"pass", "fail"}
+        assert verdicts(0, 0).verdicts["p99 < 21ms"] == "pass"
+        # Of 2,000 answered in the window and 20 that were not, the 2,000th is the last answered.
+        few = verdicts(40, 40)
+        assert few.verdicts["p99 < 21ms"] == "pass"
+        some = verdicts(42, 0)
+        assert some.verdicts["p99 < 21ms"] == "inconclusive"
+        assert some.reasons["p99 < 21ms"] == (
+            "too many requests got no answer in 1 of 2 replications"
+        )
+        most = verdicts(36_000, 36_000)
+        assert most.verdicts == {
+            "p99 < 21ms": "fail",
+            "p90 < 21ms": "fail",
+            "p99 > 21ms": "pass",
+            "p50 < 21ms": "fail",
+        }
+        # What is shown are the times of those that were answered.
+        assert most.metrics["response_time_p99_ns"].mean == 1_000
+        assert verdicts(1_000, 1_000).verdicts["p50 < 21ms"] == "pass"
+
+    def test_nothing_answered_breaks_a_promise_of_response_times(self) -> None:
+        judged = scenario(slo=["p99 < 1h", "mean < 1h", "p99.9 < 1h", "offered < 99"])
+        silent = model_result(judged, "epoll", "epoll", replications(*[NOTHING_ANSWERED] * 2))
+        assert list(silent.verdicts.values()) == ["fail", "fail", "fail", "pass"]
+        assert silent.reasons["mean < 1h"] == "too many requests got no answer"
+        nobody = replace(NOTHING_ANSWERED, offered=0, refused=0, timed_out=0, in_flight=0)
+        empty = model_result(judged, "epoll", "epoll", replications(nobody, nobody))
+        assert list(empty.verdicts.values()) == ["inconclusive"] * 3 + ["pass"]
+
+    def test_too_few_requests_prove_nothing_even_if_one_was_lost(self) -> None:
+        judged = scenario(slo=["p99 < 1h"])
+        one = record(responses=histogram(*[1_000] * 49), completed=49, refused=0, timed_out=1)
+        model = model_result(judged, "epoll", "epoll", replications(one, one))
+        assert model.verdicts == {"p99 < 1h": "inconclusive"}
+        assert "49 responses in a replication are too few" in model.reasons["p99 < 1h"]
 
     def test_a_model_that_failed_meets_no_objective(self) -> None:
         judged = scenario(slo=["mean < 1us", "errors < 100%"])

@@ -9,7 +9,7 @@ Not done: comparing results.
 Validated by: tests/unit/test_results.py, tests/cli
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from html import escape
 from math import inf
@@ -19,7 +19,7 @@ from iosim.metrics import describe, measure_all, measure_promised, per, why_unde
 from iosim.record import Record, RequestRecord, ThreadRecord
 from iosim.scenario import Scenario
 from iosim.slo import Slo, Verdict
-from iosim.statistics import Estimate, student_t
+from iosim.statistics import Estimate, no_finer, not_negative, student_t
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,11 +70,12 @@ def model_result(
     measured = [measure_all(record) for record in records]
     names = dict.fromkeys(name for values in measured for name in values)
     metrics = {
-        name: student_t(
+        name: _estimate(
+            name,
             [
                 values[name] if name in values else _absent(name, record)
                 for values, record in zip(measured, records, strict=True)
-            ]
+            ],
         )
         for name in names
     }
@@ -97,11 +98,16 @@ def _judged(slo: Slo, model: ModelResult) -> tuple[Verdict, str | None]:
     values = [value for value in promised if value is not None]
     late = sum(value == inf for value in values)
     if not late:
-        return slo.judge(student_t(values)), None
+        return slo.judge(_estimate(slo.metric, values)), None
     unanswered = "too many requests got no answer"
     if late == len(values):
         return "pass" if slo.meets(inf) else "fail", unanswered
     return "inconclusive", f"{unanswered} in {late} of {len(values)} replications"
+
+
+def _estimate(name: str, values: Sequence[float | None]) -> Estimate:
+    """What replications say of a metric: no finer than it is measured, and never negative."""
+    return not_negative(no_finer(student_t(values), describe(name).resolution))
 
 
 def _absent(name: str, record: Record) -> float | None:

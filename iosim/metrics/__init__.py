@@ -19,10 +19,14 @@ from iosim.record import Record
 
 
 class Metric(NamedTuple):
-    """What a metric is; `unit` as the name's suffix says it, or `1`, `1/request`, ..."""
+    """What a metric is; `unit` as the name's suffix says it, or `1`, `1/request`, ...
+
+    `resolution` is a value's largest error, relative to it. No metric can be negative.
+    """
 
     unit: str
     description: str
+    resolution: float = 0.0
 
 
 Values = Iterator[tuple[str, float | None]]

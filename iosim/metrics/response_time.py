@@ -16,6 +16,7 @@ Validated by: tests/unit/test_metrics.py, tests/theory/test_percentiles.py
 from fractions import Fraction
 from math import ceil, inf
 
+from iosim.histogram import RELATIVE_ERROR
 from iosim.metrics import Metric, Values, per
 from iosim.record import Record
 from iosim.units import format_duration_ns
@@ -43,7 +44,9 @@ PARTS = {
 NAMES = {
     "response_time_mean_ns": Metric("ns", "Mean response time."),
     **{
-        f"response_time_{name}_ns": Metric("ns", f"{q:g}% of responses took no longer.")
+        f"response_time_{name}_ns": Metric(
+            "ns", f"{q:g}% of responses took no longer.", RELATIVE_ERROR
+        )
         for name, q in PERCENTILES.items()
     },
     "response_time_max_ns": Metric("ns", "The longest response time."),

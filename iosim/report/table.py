@@ -80,9 +80,9 @@ def cell(estimate: Estimate | None, show: Callable[[float], str]) -> Cell:
 def _widest(estimates: Iterable[Estimate | None], show: Callable[[float], str]) -> Cell:
     """The largest half width of several estimates."""
     halves = [
-        (estimate.high - estimate.low) / 2
+        estimate.high - estimate.mean
         for estimate in estimates
-        if estimate is not None and estimate.low is not None and estimate.high is not None
+        if estimate is not None and estimate.mean is not None and estimate.high is not None
     ]
     return Cell(f"±{show(max(halves))}" if halves else NONE)
 

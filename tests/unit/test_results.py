@@ -14,6 +14,7 @@ from iosim.metrics import describe, measure_all
 from iosim.record import Record
 from iosim.results import ModelResult, Results, model_result
 from iosim.scenario import Scenario, from_data
+from iosim.statistics import relative_half_width
 
 T_1 = 12.706204736432095
 """Student's t at 95 % with one degree of freedom: tan(0.475 pi)."""
@@ -58,12 +59,34 @@ class TestModels:
         estimate = TWO.metrics["voluntary_switches_per_request"]
         assert estimate.n == 2
         assert estimate.mean == 2.0
-        assert estimate.low == pytest.approx(2 - T_1 * 0.5)
+        assert 2 - T_1 * 0.5 < 0  # which no number of switches can be
+        assert estimate.low == 0
         assert estimate.high == pytest.approx(2 + T_1 * 0.5)
 
     def test_what_does_not_vary_has_no_width(self) -> None:
         estimate = TWO.metrics["response_time_max_ns"]
         assert (estimate.mean, estimate.low, estimate.high) == (400, 400, 400)
+
+    def test_no_bound_is_negative(self) -> None:
+        slow = record(responses=histogram(*[10**9] * 4))
+        wide = model_result(scenario(), "epoll", "epoll", replications(RECORD, slow))
+        mean = wide.metrics["response_time_mean_ns"]
+        assert mean.low == 0
+        assert mean.mean is not None and mean.high is not None
+        # The half width shown is still Student's, not that of what is left.
+        assert relative_half_width(mean) == pytest.approx(T_1, rel=1e-6)
+        for model in (TWO, wide):
+            assert all(e.low is None or e.low >= 0 for e in model.metrics.values())
+
+    def test_a_percentile_is_no_finer_than_its_bucket(self) -> None:
+        same = record(responses=histogram(*[1_000_000] * 50))
+        model = model_result(scenario(), "epoll", "epoll", replications(same, same))
+        p50, mean = (model.metrics[f"response_time_{name}_ns"] for name in ("p50", "mean"))
+        assert p50.mean is not None and p50.low is not None and p50.high is not None
+        # 1,000,000 has 20 bits, of which 10 tell its bucket.
+        assert p50.high - p50.low >= 2**10
+        assert p50.high - p50.low < 2**11
+        assert (mean.low, mean.high) == (1_000_000, 1_000_000)
 
     def test_one_replication_has_no_interval(self) -> None:
         for name, estimate in ONE.metrics.items():
@@ -307,7 +330,7 @@ class TestFrames:
         }
         row = rows["epoll", "voluntary_switches_per_request"]
         assert (row["mean"], row["unit"], row["n"]) == (2.0, "1/request", 2)
-        assert row["high"] - row["low"] == pytest.approx(T_1)
+        assert row["high"] - row["mean"] == pytest.approx(T_1 / 2)
         assert math.isnan(rows["scan", "voluntary_switches_per_request"]["low"])
         # As the README shows it.
         assert list(frame.loc["scan"].index) == list(ONE.metrics)

@@ -111,7 +111,7 @@ def _limit(metric: str, text: str) -> float:
         return parse_rate(text)
     if metric.endswith("_bytes"):
         return float(parse_size(text))
-    if metric.endswith(("_fraction", "utilization")):
+    if metric.endswith("_fraction") or "utilization" in metric:
         return parse_fraction(text)
     try:
         value = float(text)

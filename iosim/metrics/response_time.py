@@ -26,9 +26,6 @@ PERCENTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p99_9": 99.9
 BEYOND = 10
 """So many responses must lie beyond a percentile, as a mean, for it to be told."""
 
-MARGIN = 1.1
-"""So much longer a run is proposed than the mean rate would need."""
-
 QUANTILE_OF = {f"response_time_{name}_ns": q for name, q in PERCENTILES.items()}
 
 PARTS = {
@@ -96,9 +93,14 @@ def undefined(name: str, record: Record) -> str | None:
     count = record.responses.count
     if q is None or not count:
         return None
-    window_ns = MARGIN * record.window_ns * needed(q) / count
-    run = format_duration_ns(record.warm_up_ns + window_ns).replace(" ", "")
+    run_ns = record.warm_up_ns + record.window_ns * needed(q) / count
     return (
-        f"{count:,} responses in a replication are too few for the {q:g}th percentile, which "
-        f"needs {needed(q):,} (a run of {run})"
+        f"it needs {needed(q):,} responses in each replication "
+        f"(a run of {format_duration_ns(_rounded_up(run_ns)).replace(' ', '')})"
     )
+
+
+def _rounded_up(ns: float) -> int:
+    """Two digits, of which the second is at least one more: the next run may have fewer."""
+    step: int = 10 ** max(len(f"{ns:.0f}") - 2, 0)
+    return (ceil(ns / step) + 1) * step

@@ -104,6 +104,7 @@ COLUMNS: tuple[Column, ...] = (
     Measure("p50", "p50", "response time", "response_time_p50_ns", duration),
     Measure("p99", "p99", "response time", "response_time_p99_ns", duration),
     Measure("CPU busy", "busy", "CPU", "cpu_utilization", percent),
+    Measure("busiest thread", "thread", "CPU", "cpu_utilization_busiest_thread", percent),
     Measure("CPU/request", "/req", "CPU", "cpu_time_per_request_ns", duration),
     Measure(
         "voluntary switches/request",
@@ -119,7 +120,7 @@ COLUMNS: tuple[Column, ...] = (
         "involuntary_switches_per_request",
         per_request,
     ),
-    Measure("syscalls/request", "/req", "syscalls", "syscalls_per_request", per_request),
+    Measure("syscalls/request", "/req", "syscall", "syscalls_per_request", per_request),
     Measure("events/wait", "/wait", "events", "events_per_wait", per_request),
 )
 """What a performance engineer looks at first."""

@@ -244,7 +244,7 @@ def test_a_percentile_of_too_few_responses_says_how_long_a_run_would_give_it() -
     assert outcome.code == 4
     row = next(line for line in outcome.out.splitlines() if line.startswith("epoll ")).split()
     assert row[2] != "-" and row[3] == "-"
-    assert text.count("which needs 1,000 (a run of 1") == 2
+    assert text.count("it needs 1,000 responses in each replication (a run of 1") == 2
     assert "p99 of epoll: undefined: " in text
     longer = run(TINY, "--model", "epoll", "--set", "slo=[p99 < 1s]", "--set", "run.duration=150ms")
     assert longer.code == 0

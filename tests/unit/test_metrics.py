@@ -58,6 +58,9 @@ BY_HAND: dict[str, float | None] = {
     "wasted_polls_per_request": 0.75,
     # 4 s of cores' time, 2.1 s of it idle.
     "cpu_utilization": 0.475,
+    # The main thread had a core for 1.9 s of the 2.5 s under load.
+    "cpu_utilization_busiest_core": 0.75,
+    "cpu_utilization_busiest_thread": 0.76,
     "cpu_utilization_core_0": 0.75,
     "cpu_utilization_core_1": 0.2,
     "cpu_time_per_request_ns": 475.0 * MS,
@@ -144,10 +147,9 @@ def test_a_percentile_has_ten_responses_beyond_it(name: str, fewest: int) -> Non
     assert measure_all(enough)[metric] == pytest.approx(fewest - BEYOND, rel=RELATIVE_ERROR)
     short = record(responses=histogram(*range(1, fewest)))
     assert measure_all(short)[metric] is None
-    # 2 s of window and 0.5 s of warm-up gave one too few: a tenth more is proposed.
-    shown = f"{fewest - 1:,} responses in a replication are too few"
-    assert why_undefined(metric, short).startswith(shown)
-    assert re.search(r"a run of 2\.[78]\ds", why_undefined(metric, short))
+    # 2 s of window and 0.5 s of warm-up gave one too few; a little more than that would do.
+    why = why_undefined(metric, short)
+    assert why.startswith(f"it needs {fewest:,} responses in each replication (a run of 2.")
 
 
 def test_there_are_no_others() -> None:

@@ -200,7 +200,7 @@ class TestModels:
         one = record(responses=histogram(*[1_000] * 49), completed=49, refused=0, timed_out=1)
         model = model_result(judged, "epoll", "epoll", replications(one, one))
         assert model.verdicts == {"p99 < 1h": "inconclusive"}
-        assert "49 responses in a replication are too few" in model.reasons["p99 < 1h"]
+        assert "it needs 1,000 responses in each replication" in model.reasons["p99 < 1h"]
 
     def test_a_model_that_failed_meets_no_objective(self) -> None:
         judged = scenario(slo=["mean < 1us", "errors < 100%"])

@@ -205,7 +205,7 @@ class TestPrecision:
         model = simulate(scenario("epoll"), precision=wanted)["epoll"]
         assert len(model.records) == 3
         assert model.verdicts == {"x": "inconclusive"}
-        assert "too few for the 99.9th percentile" in model.reasons["x"]
+        assert "it needs 10,000 responses in each replication" in model.reasons["x"]
 
     def test_a_model_that_needs_no_more_gets_no_more(self) -> None:
         small = scenario("epoll", "nonblocking", run={"replications": 5})

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from iosim.plugins import kinds
+from iosim.record import Record
 from iosim.report.layout import Cell, Column, Table
 from iosim.results import ModelResult, Results
 from iosim.scenario import Scenario
@@ -120,8 +121,7 @@ COLUMNS: tuple[Column, ...] = (
         "involuntary_switches_per_request",
         per_request,
     ),
-    Measure("syscalls/request", "/req", "syscall", "syscalls_per_request", per_request),
-    Measure("events/wait", "/wait", "events", "events_per_wait", per_request),
+    Measure("syscalls/request", "/req", "syscalls", "syscalls_per_request", per_request),
 )
 """What a performance engineer looks at first."""
 
@@ -144,20 +144,18 @@ def cells(model: ModelResult) -> list[str]:
 def main_table(results: Results) -> Table:
     """One row a model, intervals under the values."""
     made = traffic(results.scenario)
-    columns = [
-        column
-        for column in COLUMNS
-        if not isinstance(column, Measure)
-        or column.metric != "events_per_wait"
-        or any(_mean(model, column.metric) is not None for model in results.models)
-    ]
+    columns = list(COLUMNS)
     if made == "items":
         columns = [_of_items(column) for column in columns]
     return Table(
         "",
         tuple(columns),
         tuple(row(model, columns) for model in results.models),
-        (_about_intervals(results), *_about_gaps(results, columns)),
+        (
+            _about_intervals(results),
+            *_about_gaps(results, columns),
+            *_about_interpreter_lock(results),
+        ),
         stacked=True,
     )
 
@@ -209,6 +207,29 @@ def _about_gaps(results: Results, columns: Iterable[Column]) -> Iterable[str]:
             by_models.setdefault(", ".join(labels), []).append(title)
         for models, shown in by_models.items():
             yield f"{', '.join(shown)} of {models}: {undefined}."
+
+
+COMPUTES = 0.05
+"""A thread that has this part of a core computes, and does not only wait."""
+
+
+def _about_interpreter_lock(results: Results) -> Iterable[str]:
+    """Where several threads compute under CPython's lock: what is less sure than the rest."""
+    told = []
+    for model in results.models:
+        held = _mean(model, "interpreter_lock_utilization")
+        computing = max((_computing(record) for record in model.records), default=0)
+        if held is not None and computing > 1:
+            told.append(f"{model.label} (held {percent(held)} of the time)")
+    if told:
+        yield (
+            f"Several threads compute and share CPython's interpreter lock: {', '.join(told)}. "
+            "How far such a run is off: docs/topics/machine.md, Known deviations."
+        )
+
+
+def _computing(record: Record) -> int:
+    return sum(thread.cpu_ns > COMPUTES * record.duration_ns for thread in record.threads)
 
 
 # --------------------------------------------------------------------------- more tables
@@ -285,8 +306,9 @@ def _besides(results: Results) -> Iterable[Table]:
         Measure("migrations", metric="migrations_per_request", show=per_request),
         Measure("coroutine switches", metric="coroutine_switches_per_request", show=per_request),
         Measure("wasted polls", metric="wasted_polls_per_request", show=per_request),
+        Measure("events/wait", metric="events_per_wait", show=per_request),
     ]
-    yield from _where_any(results, f"Besides, per {_one(results)}", columns)
+    yield from _where_any(results, f"Besides, per {_one(results)} or as said", columns)
     own_work = Measure("of the cores' time", metric="own_work_fraction", show=percent)
     yield from _where_any(results, "The server's own work", [own_work])
 

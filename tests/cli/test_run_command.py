@@ -238,6 +238,22 @@ def test_a_server_that_lets_most_requests_time_out_meets_no_p99() -> None:
     assert "no answer" not in fine
 
 
+def test_threads_that_share_an_interpreter_lock_are_told_of() -> None:
+    busy = TINY.replace("cores: 2", "cores: 2, runtime: cpython").replace("10us", "100us")
+    outcome = run(busy, "--quiet")
+    text = " ".join(outcome.out.split())
+    note = "Several threads compute and share CPython's interpreter lock: blocking (held"
+    assert note in text
+    assert "Known deviations" in text
+    told = text.partition(note)[2].partition("How far")[0]
+    assert "epoll" not in told and "coro" not in told
+    assert "interpreter lock" not in run(TINY, "--quiet").out
+    metrics = run(busy, "--json").metrics("blocking")
+    assert 0.5 < metrics["interpreter_lock_utilization"]["mean"] <= 1
+    assert metrics["interpreter_lock_waits_per_request"]["mean"] > 0
+    assert metrics["interpreter_lock_wait_ns"]["mean"] > 0
+
+
 def test_a_percentile_of_too_few_responses_says_how_long_a_run_would_give_it() -> None:
     outcome = run(TINY, "--set", "slo=[p99 < 1s]", "--quiet", "--model", "epoll")
     text = " ".join(outcome.out.split())

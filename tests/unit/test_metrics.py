@@ -78,6 +78,10 @@ BY_HAND: dict[str, float | None] = {
     "device_db_in_service": 1.5,
     "device_db_queue": 0.5,
     "device_db_calls_per_s": 3.0,
+    # Held for 1.5 s of 2 s; two waits of 9 us in all, four requests.
+    "interpreter_lock_utilization": 0.75,
+    "interpreter_lock_waits_per_request": 0.5,
+    "interpreter_lock_wait_ns": 4_500.0,
     "memory_bytes": 1_400,
     "memory_process_bytes": 1_000,
     "memory_thread_stacks_bytes": 500,
@@ -192,6 +196,13 @@ def test_a_name_that_nobody_measures_has_no_description() -> None:
     for name in ("p99", "cpu_utilisation", "syscalls_read", ""):
         with pytest.raises(KeyError):
             describe(name)
+
+
+def test_a_runtime_without_interpreter_lock_has_none_of_its_metrics() -> None:
+    native = record(interpreter_lock=None)
+    for name in (name for name in BY_HAND if name.startswith("interpreter_lock_")):
+        assert measure_all(native)[name] is None
+        assert why_undefined(name, native) == "this runtime has no interpreter lock"
 
 
 def test_the_causes_of_cpu_time_add_up_to_one() -> None:

@@ -1,7 +1,8 @@
 """CPython's interpreter lock: how much of the time it is held, and what waiting for it takes.
 
-The lock is one core's worth of Python, however many threads and cores there are: near 100%
-it is what holds a model back. Undefined where the runtime has none.
+The lock is one core's worth of Python, however many threads and cores there are. Threads that
+compute are at its limit at some 80 to 90%: on its way from one to the next nobody holds it.
+Undefined where the runtime has none.
 
 Validated by: tests/unit/test_metrics.py, tests/timeline/test_interpreter.py
 """

@@ -105,7 +105,15 @@ class Histogram:
             raise ValueError(f"percentile: expected 0..100, found {q}")
         if self.min_ns is None or self.max_ns is None:
             return None
-        rank = max(1, ceil(Fraction(str(q)) * self.count / 100))
+        return self.at_rank(max(1, ceil(Fraction(str(q)) * self.count / 100)))
+
+    def at_rank(self, rank: int) -> int:
+        """Return the `rank`-th smallest value, in ns, within RELATIVE_ERROR.
+
+        Raises ValueError unless `rank` is in 1..count.
+        """
+        if self.min_ns is None or self.max_ns is None or not 1 <= rank <= self.count:
+            raise ValueError(f"rank: expected 1..{self.count}, found {rank}")
         # The smallest and the largest value are known exactly.
         if rank == 1:
             return self.min_ns

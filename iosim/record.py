@@ -25,6 +25,15 @@ class DeviceRecord:
 
 
 @dataclass(frozen=True)
+class InterpreterLockRecord:
+    """CPython's lock over the window: ns held, waits that have ended, and ns they took."""
+
+    held_ns: int
+    waits: int
+    wait_ns: int
+
+
+@dataclass(frozen=True)
 class ThreadRecord:
     """One thread over the whole run under load, times in ns."""
 
@@ -102,6 +111,8 @@ class Record:
     """Times that a connection found the listener's queue full."""
     connections_opened: int = 0
     """Under load; none where all connections stay."""
+    interpreter_lock: InterpreterLockRecord | None = None
+    """None where the runtime has none."""
     order: str = ""
     """First steps of a pipeline: P for each item made, C for each taken."""
     events: int = 0

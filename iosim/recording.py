@@ -23,7 +23,7 @@ from iosim.histogram import Histogram
 from iosim.machine.machine import Machine
 from iosim.machine.request import PARTS, Request
 from iosim.machine.thread import CAUSES
-from iosim.record import DeviceRecord, Record, RequestRecord, ThreadRecord
+from iosim.record import DeviceRecord, InterpreterLockRecord, Record, RequestRecord, ThreadRecord
 from iosim.statistics import Mser
 
 SLICES = 50
@@ -43,6 +43,8 @@ class Snapshot:
     syscalls: Counter[str]
     cores_ns: list[list[int]]
     devices: dict[str, tuple[int, int, int]]
+    interpreter_lock: tuple[int, int, int] | None
+    """ns held, waits, ns waited."""
     parts_ns: tuple[int, ...]
     answered: int
 
@@ -117,6 +119,7 @@ class Recording:
             ring.tally()
         counts = {name: getattr(machine, name) for name in COUNTERS}
         counts["thread_switches"] = sum(core.switches for core in machine.cores)
+        lock = machine.interpreter
         devices = {}
         for name, device in self._devices.items():
             usage = device.usage()
@@ -127,6 +130,9 @@ class Recording:
             syscalls=Counter(machine.syscalls),
             cores_ns=[core.account() for core in machine.cores],
             devices=devices,
+            interpreter_lock=(lock.held_ns(machine.env._now), lock.waits, lock.wait_ns)
+            if lock is not None
+            else None,
             parts_ns=tuple(self._parts_ns),
             answered=self._answered,
         )
@@ -227,6 +233,7 @@ class Observation:
             memory_peak_bytes=self.memory_peak_bytes,
             threads=self.threads,
             requests=tuple(r for r in self.sample if r.intended_ns >= first.at_ns),
+            interpreter_lock=_interpreter_lock(last, first),
             order=self.order,
             events=self.events,
             replication=self.replication,
@@ -240,6 +247,14 @@ def _request_record(request: Request) -> RequestRecord:
         response_ns=request.answered_ns - request.intended_ns,
         **{f"{part}_ns": getter(request) for part, getter in zip(PARTS, PART_GETTERS, strict=True)},
     )
+
+
+def _interpreter_lock(now: Snapshot, then: Snapshot) -> InterpreterLockRecord | None:
+    if now.interpreter_lock is None:
+        return None
+    # Where the load is what starts the threads, there was none of them before.
+    pairs = zip(now.interpreter_lock, then.interpreter_lock or (0, 0, 0), strict=True)
+    return InterpreterLockRecord(*(a - b for a, b in pairs))
 
 
 def _differences(names: Sequence[str], now: Sequence[int], then: Sequence[int]) -> dict[str, int]:

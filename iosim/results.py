@@ -9,16 +9,17 @@ Not done: comparing results.
 Validated by: tests/unit/test_results.py, tests/cli
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from html import escape
+from math import inf
 from typing import TYPE_CHECKING, Any
 
-from iosim.metrics import describe, measure_all
+from iosim.metrics import describe, measure_all, measure_promised, per, why_undefined
 from iosim.record import Record, RequestRecord, ThreadRecord
 from iosim.scenario import Scenario
-from iosim.slo import Verdict
-from iosim.statistics import Estimate, student_t
+from iosim.slo import Slo, Verdict
+from iosim.statistics import Estimate, no_finer, not_negative, student_t
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +38,8 @@ class ModelResult:
     metrics: Mapping[str, Estimate] = field(default_factory=dict)
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     """By the objective's line."""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Why a verdict is what it is, where the interval does not tell; by the same line."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -44,28 +47,72 @@ class ModelResult:
         found = [r.warm_up_warning for r in self.records if r.warm_up_warning]
         return tuple(dict.fromkeys(found))
 
+    def undefined(self, metric: str) -> str | None:
+        """In how many replications `metric` does not exist, and why; None if in none."""
+        if metric not in self.metrics:
+            return None if self.records else "no replication has finished"
+        without = [
+            record for record in self.records if measure_all(record).get(metric, 0.0) is None
+        ]
+        if not without:
+            return None
+        some = len(without) < len(self.records)
+        where = f" in {len(without)} of {len(self.records)} replications" if some else ""
+        fewest = min(without, key=lambda record: record.answered)
+        return f"undefined{where}: {why_undefined(metric, fewest)}"
+
 
 def model_result(
     scenario: Scenario, kind: str, label: str, records: Iterable[Record], error: str | None = None
 ) -> ModelResult:
     """Put a model's replications together and judge the scenario's objectives."""
     records = tuple(sorted(records, key=lambda record: record.replication))
-    values: dict[str, list[float | None]] = {}
-    for index, record in enumerate(records):
-        for name, value in measure_all(record).items():
-            # A syscall or device that only some replications used counts as none in others.
-            values.setdefault(name, [0.0] * index).append(value)
-        for series in values.values():
-            if len(series) <= index:
-                series.append(0.0)
-    metrics = {name: student_t(series) for name, series in values.items()}
-    verdicts: dict[str, Verdict] = {}
-    for slo in scenario.slos:
-        estimate = metrics.get(slo.metric)
-        verdicts[slo.text] = (
-            "fail" if error else slo.judge(estimate) if estimate else "inconclusive"
+    measured = [measure_all(record) for record in records]
+    names = dict.fromkeys(name for values in measured for name in values)
+    metrics = {
+        name: _estimate(
+            name,
+            [
+                values[name] if name in values else _absent(name, record)
+                for values, record in zip(measured, records, strict=True)
+            ],
         )
-    return ModelResult(kind, label, records, error, metrics, verdicts)
+        for name in names
+    }
+    result = ModelResult(kind, label, records, error, metrics)
+    judged = {slo.text: _judged(slo, result) for slo in scenario.slos}
+    return replace(
+        result,
+        verdicts={text: verdict for text, (verdict, _) in judged.items()},
+        reasons={text: reason for text, (_, reason) in judged.items() if reason is not None},
+    )
+
+
+def _judged(slo: Slo, model: ModelResult) -> tuple[Verdict, str | None]:
+    """A verdict, and its reason where the interval does not tell."""
+    if model.error:
+        return "fail", None
+    promised = [measure_promised(record).get(slo.metric, 0.0) for record in model.records]
+    if not promised or None in promised:
+        return "inconclusive", model.undefined(slo.metric)
+    values = [value for value in promised if value is not None]
+    late = sum(value == inf for value in values)
+    if not late:
+        return slo.judge(_estimate(slo.metric, values)), None
+    unanswered = "too many requests got no answer"
+    if late == len(values):
+        return "pass" if slo.meets(inf) else "fail", unanswered
+    return "inconclusive", f"{unanswered} in {late} of {len(values)} replications"
+
+
+def _estimate(name: str, values: Sequence[float | None]) -> Estimate:
+    """What replications say of a metric: no finer than it is measured, and never negative."""
+    return not_negative(no_finer(student_t(values), describe(name).resolution))
+
+
+def _absent(name: str, record: Record) -> float | None:
+    """A metric that only other replications have: none of that syscall, or of that memory."""
+    return per(0, record.answered) if describe(name).unit == "1/request" else 0.0
 
 
 @dataclass(frozen=True)
@@ -106,7 +153,10 @@ class Results:
 
     @property
     def summary(self) -> "pd.DataFrame":
-        """One row per model and metric: mean, low, high (95%), unit, replications."""
+        """One row per model and metric: mean, low, high (95%), unit, n.
+
+        n: the replications in which the metric is defined.
+        """
         import pandas as pd
 
         rows = [
@@ -117,12 +167,12 @@ class Results:
                 "low": estimate.low,
                 "high": estimate.high,
                 "unit": describe(name).unit,
-                "replications": estimate.n,
+                "n": estimate.n,
             }
             for model in self.models
             for name, estimate in model.metrics.items()
         ]
-        columns = ["model", "metric", "mean", "low", "high", "unit", "replications"]
+        columns = ["model", "metric", "mean", "low", "high", "unit", "n"]
         return pd.DataFrame(rows, columns=columns).set_index(["model", "metric"])
 
     @property
@@ -171,12 +221,14 @@ def _model_document(model: ModelResult) -> dict[str, Any]:
         "error": model.error,
         "warnings": list(model.warnings),
         "slo": dict(model.verdicts),
+        "slo_reasons": dict(model.reasons),
         "replications": len(model.records),
         "order": [record.order for record in model.records if record.order],
         "metrics": {
             name: {
                 "mean": estimate.mean,
                 "ci95": [estimate.low, estimate.high],
+                "n": estimate.n,
                 "unit": describe(name).unit,
             }
             for name, estimate in model.metrics.items()

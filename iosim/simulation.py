@@ -40,7 +40,7 @@ from iosim.recording import SLICES, Observation, cut_warm_up
 from iosim.results import ModelResult, Results, model_result
 from iosim.scenario import Scenario, label_of
 from iosim.slo import SHORT_NAMES, Verdict, known_metrics
-from iosim.statistics import relative_half_width, replications_needed
+from iosim.statistics import is_precise, replications_needed
 from iosim.streams import Streams
 from iosim.units import parse_fraction
 
@@ -191,6 +191,9 @@ def _since(now: ThreadRecord, then: ThreadRecord | None) -> ThreadRecord:
 
 # ------------------------------------------------------------------- many replications
 
+FEWEST_REPLICATIONS = 5
+"""Of fewer the spread is hardly known, and a narrow interval may be chance (Law 9.4.1)."""
+
 MOST_REPLICATIONS = 200
 """A precision not reached by so many replications is reported as inconclusive."""
 
@@ -205,7 +208,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Precision:
-    """How narrow an interval is wanted: half width over mean, of one metric."""
+    """How narrow an interval is wanted: the largest error of one metric, relative to it."""
 
     text: str
     metric: str
@@ -315,22 +318,32 @@ def _by_task(item: tuple[Task, Outcome]) -> Task:
 def _wanted(result: ModelResult, precision: Precision, count: int) -> int:
     """How many replications this model should have next."""
     estimate = result.metrics.get(precision.metric)
-    if result.error or estimate is None or _reached(result, precision):
+    # What is undefined in one replication, more of them would not define.
+    if result.error or estimate is None or estimate.n < count or _reached(result, precision):
         return count
     needed = replications_needed(estimate, precision.half_width)
     # Not all at once: the estimate of the spread is itself uncertain.
-    return min(max(count + 1, needed or count + 1), 2 * count, MOST_REPLICATIONS)
+    more = min(max(count + 1, needed or count + 1), 2 * count)
+    return min(max(more, FEWEST_REPLICATIONS), max(count, MOST_REPLICATIONS))
 
 
 def _reached(result: ModelResult, precision: Precision) -> bool:
     estimate = result.metrics.get(precision.metric)
-    width = relative_half_width(estimate) if estimate is not None else None
-    return width is not None and width <= precision.half_width
+    return (
+        estimate is not None
+        and FEWEST_REPLICATIONS <= estimate.n == len(result.records)
+        and is_precise(estimate, precision.half_width)
+    )
 
 
 def _judged(result: ModelResult, precision: Precision) -> ModelResult:
     verdict: Verdict = "pass" if _reached(result, precision) else "inconclusive"
-    return replace(result, verdicts={**result.verdicts, precision.text: verdict})
+    reason = None if verdict == "pass" else result.undefined(precision.metric)
+    return replace(
+        result,
+        verdicts={**result.verdicts, precision.text: verdict},
+        reasons={**result.reasons, **({precision.text: reason} if reason else {})},
+    )
 
 
 class _Runner:

@@ -2,7 +2,9 @@
 
 What it does: parses a line into metric, comparison and limit, and judges an estimate.
 An objective passes if the whole 95% interval meets it, fails if the whole interval does
-not, and is inconclusive in between.
+not, and is inconclusive in between. A replication may have no value at all, or an infinite
+one (a percentile of response times, where too many requests got no answer); unless that is
+so in every replication, nothing is decided.
 
 Not done: objectives over several metrics.
 Validated by: tests/unit/test_slo.py
@@ -66,10 +68,11 @@ class Slo:
         """Hold an estimate against the objective."""
         if estimate.mean is None or estimate.low is None or estimate.high is None:
             return "inconclusive"
-        meets = [self._meets(bound) for bound in (estimate.low, estimate.high)]
+        meets = [self.meets(bound) for bound in (estimate.low, estimate.high)]
         return "pass" if all(meets) else "inconclusive" if any(meets) else "fail"
 
-    def _meets(self, value: float) -> bool:
+    def meets(self, value: float) -> bool:
+        """Hold a value against the objective."""
         return COMPARE[self.comparison](value, self.limit)
 
 
@@ -108,7 +111,7 @@ def _limit(metric: str, text: str) -> float:
         return parse_rate(text)
     if metric.endswith("_bytes"):
         return float(parse_size(text))
-    if metric.endswith(("_fraction", "utilization")):
+    if metric.endswith("_fraction") or "utilization" in metric:
         return parse_fraction(text)
     try:
         value = float(text)

@@ -23,7 +23,7 @@ the first half and its meaning: Franklin and White, "Stationarity tests and MSER
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import ceil, exp, fsum, hypot, isfinite, lgamma, log, log1p, pi, sqrt, tan
 from typing import TYPE_CHECKING, Any
@@ -97,10 +97,40 @@ def relative_half_width(estimate: Estimate) -> float | None:
     """
     if estimate.mean is None or estimate.low is None or estimate.high is None:
         return None
-    half = (estimate.high - estimate.low) / 2
+    # The wider side: the other may have been cut off, where the metric cannot be negative.
+    half = max(estimate.high - estimate.mean, estimate.mean - estimate.low)
     if half == 0:
         return 0.0
     return half / abs(estimate.mean) if estimate.mean else None
+
+
+def is_precise(estimate: Estimate, target: float) -> bool:
+    """Return whether the relative error is at most `target`, a ratio in (0, 1), at this confidence.
+
+    The error is relative to the true mean, the half width to the estimated one, which may be the
+    larger: half width / mean has to be at most target / (1 + target) (Law 9.4.1).
+    """
+    relative = relative_half_width(estimate)
+    return relative is not None and relative <= target / (1 + target)
+
+
+def no_finer(estimate: Estimate, resolution: float) -> Estimate:
+    """Return the estimate with an interval no finer than the values it comes from.
+
+    `resolution` is a value's largest error, relative to it (a ratio >= 0).
+    """
+    if estimate.mean is None or estimate.low is None or estimate.high is None:
+        return estimate
+    half = abs(estimate.mean) * resolution
+    low, high = min(estimate.low, estimate.mean - half), max(estimate.high, estimate.mean + half)
+    return replace(estimate, low=low, high=high)
+
+
+def not_negative(estimate: Estimate) -> Estimate:
+    """Return the estimate of a quantity that cannot be negative: no bound is."""
+    if estimate.low is None:
+        return estimate
+    return replace(estimate, low=max(estimate.low, 0.0))
 
 
 def replications_needed(estimate: Estimate, target: float) -> int | None:

@@ -49,11 +49,20 @@ class InterpreterLock:
         self.free = Condition("interpreter lock", lock=self)
         self.switch_mutex = Mutex("interpreter lock's switch mutex")
         self.switched = Condition("interpreter lock's hand-over", lock=self)
+        # Since the start: times held, waits that have ended, and how long they were.
+        self._held_ns = 0
+        self._held_since_ns = 0
+        self.waits = 0
+        self.wait_ns = 0
 
     @property
     def owner(self) -> Thread | None:
         """The thread that holds it."""
         return self.holder.thread if self.holder is not None else None
+
+    def held_ns(self, now: int) -> int:
+        """How long it has been held up to `now`."""
+        return self._held_ns + (now - self._held_since_ns if self.locked else 0)
 
     def take(self, kernel: "CPythonKernel") -> Generator[Any, Any, None]:
         """Become the holder."""
@@ -73,6 +82,9 @@ class InterpreterLock:
         return self.threads == 1
 
     def _hold(self, kernel: "CPythonKernel") -> None:
+        # A signal handler may come while its thread has dropped the lock, and take it for both.
+        if not self.locked:
+            self._held_since_ns = kernel.own_time_ns()
         self.locked = True
         self.holder = kernel
         if self.last_holder is not kernel:
@@ -80,8 +92,16 @@ class InterpreterLock:
             self.switch_number += 1
         self.drop_requested = False
 
+    def _free(self, kernel: "CPythonKernel") -> None:
+        if self.locked:
+            self._held_ns += kernel.own_time_ns() - self._held_since_ns
+        self.locked = False
+        self.holder = None
+
     def _take_shared(self, kernel: "CPythonKernel") -> Generator[Any, Any, None]:
         yield from Kernel.lock(kernel, self.mutex)
+        came_ns = kernel.own_time_ns()
+        waits = self.locked
         while self.locked:
             switch_number = self.switch_number
             signalled = yield from Kernel.cond_wait(
@@ -90,6 +110,9 @@ class InterpreterLock:
             if not signalled and self.locked and self.switch_number == switch_number:
                 self._request_drop()
         yield from Kernel.lock(kernel, self.switch_mutex)
+        if waits:
+            self.waits += 1
+            self.wait_ns += kernel.own_time_ns() - came_ns
         self._hold(kernel)
         yield from Kernel.cond_signal(kernel, self.switched)
         yield from Kernel.unlock(kernel, self.switch_mutex)
@@ -106,12 +129,10 @@ class InterpreterLock:
         alone = yield from self._alone(kernel)
         kernel.in_python = False
         if alone:
-            self.locked = False
-            self.holder = None
+            self._free(kernel)
             return
         yield from Kernel.lock(kernel, self.mutex)
-        self.locked = False
-        self.holder = None
+        self._free(kernel)
         yield from Kernel.cond_signal(kernel, self.free)
         yield from Kernel.unlock(kernel, self.mutex)
         if self.drop_requested:
@@ -133,6 +154,11 @@ class CPythonKernel(Kernel):
         # Holds the lock and is not about to drop it.
         self.in_python = False
         self._handing_over = False
+        machine.interpreter = interpreter
+
+    def own_time_ns(self) -> int:
+        """When the thread will have worked off what it owes, if nothing comes between."""
+        return self.env._now + self.thread.debt_ns
 
     def post_hand_over(self) -> None:
         """Have the lock handed over when the program next computes. Plain call."""

@@ -23,6 +23,7 @@ from iosim.machine.thread import ASLEEP, INTERRUPTED, RUNNABLE, Program, Thread,
 
 if TYPE_CHECKING:
     from iosim.machine.costs import Costs
+    from iosim.machine.interpreter import InterpreterLock
     from iosim.machine.kernel import Kernel
     from iosim.machine.readiness import Ring
     from iosim.machine.sockets import Socket
@@ -119,6 +120,8 @@ class Machine:
         # One-shot timers that call back.
         # Who polls in user space, for counting what it has done so far.
         self.rings: list[Ring] = []
+        # The runtime's, if it has one.
+        self.interpreter: InterpreterLock | None = None
         self.timers = Agenda(env, lambda expired: expired())
         self.descriptor_limit = descriptor_limit
         self._next_descriptor = FIRST_DESCRIPTOR

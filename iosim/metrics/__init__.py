@@ -3,7 +3,9 @@
 A family's file holds `NAMES`, its metrics' names with unit and description, and
 `measure(record)`, which yields (name, value): None where a value does not exist, as a
 mean over no requests. A metric whose name depends on the run (a syscall, a device) is
-announced in `PATTERNS` with a placeholder instead.
+announced in `PATTERNS` with a placeholder instead. Where a value may be missing for a
+reason of its own, `undefined(name, record)` says it; where objectives must not be held
+against the value that is shown, `promised(record)` yields the one they are held against.
 
 Nothing here knows whether a record was simulated or measured.
 
@@ -11,16 +13,20 @@ Validated by: tests/unit/test_metrics.py, tests/conformance
 """
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from iosim.record import Record
 
 
 class Metric(NamedTuple):
-    """What a metric is; `unit` as the name's suffix says it, or `1`, `1/request`, ..."""
+    """What a metric is; `unit` as the name's suffix says it, or `1`, `1/request`, ...
+
+    `resolution` is a value's largest error, relative to it. No metric can be negative.
+    """
 
     unit: str
     description: str
+    resolution: float = 0.0
 
 
 Values = Iterator[tuple[str, float | None]]
@@ -42,17 +48,42 @@ def measure_all(record: Record) -> dict[str, float | None]:
     }
 
 
+def measure_promised(record: Record) -> dict[str, float | None]:
+    """Every metric as objectives see it; infinite where a promise can no longer be kept."""
+    from iosim.plugins import kinds
+
+    return measure_all(record) | {
+        name: value
+        for family in kinds("metrics").values()
+        if hasattr(family, "promised")
+        for name, value in family.promised(record)
+    }
+
+
 def describe(name: str) -> Metric:
-    """What the metric called `name` is."""
+    """What the metric called `name` is. Raises KeyError."""
+    return _found(name)[1]
+
+
+def why_undefined(name: str, record: Record) -> str:
+    """Why `record` has no value for the metric called `name`."""
+    family, _ = _found(name)
+    own: str | None = family.undefined(name, record) if hasattr(family, "undefined") else None
+    if own is not None:
+        return own
+    return "there is nothing to count" if record.answered else "nothing was answered"
+
+
+def _found(name: str) -> tuple[Any, Metric]:
+    """The family that has a metric, and what it says of it."""
     from iosim.plugins import kinds
 
     for family in kinds("metrics").values():
         if name in family.NAMES:
-            found: Metric = family.NAMES[name]
-            return found
+            return family, family.NAMES[name]
         patterns: Mapping[str, Metric] = getattr(family, "PATTERNS", {})
         for pattern, metric in patterns.items():
             head, _, tail = pattern.partition("*")
             if name.startswith(head) and name.endswith(tail):
-                return metric
+                return family, metric
     raise KeyError(name)

@@ -1,6 +1,9 @@
 """CPU time: how busy the cores are, with what, and what a request costs.
 
-The fractions of the causes and of idle add up to one.
+The fractions of the causes and of idle add up to one. One event loop is at its limit when its
+thread never leaves a core, however many others idle: the busiest thread shows that.
+
+Scope: a thread is known over the whole run under load, cores over the window.
 """
 
 from iosim.metrics import Metric, Values, per
@@ -18,6 +21,10 @@ CAUSES = {
 
 NAMES = {
     "cpu_utilization": Metric("1", "Part of the cores' time that is not idle."),
+    "cpu_utilization_busiest_core": Metric("1", "The same for the core that idles least."),
+    "cpu_utilization_busiest_thread": Metric(
+        "1", "Part of the run in which the busiest thread had a core."
+    ),
     "cpu_time_per_request_ns": Metric("ns", "Busy CPU time per answered request."),
     **{f"cpu_{cause}_fraction": Metric("1", text) for cause, text in CAUSES.items()},
     "own_work_ns": Metric("ns", "The server's own work done, after the warm-up."),
@@ -32,10 +39,13 @@ def measure(record: Record) -> Values:
     busy_ns = total_ns - sums["idle"]
     yield "cpu_utilization", per(busy_ns, total_ns)
     yield "cpu_time_per_request_ns", per(busy_ns, record.answered)
+    cores = [record.window_ns - core["idle"] for core in record.cores_ns]
+    yield "cpu_utilization_busiest_core", per(max(cores, default=0), record.window_ns)
+    thread_ns = max((thread.cpu_ns for thread in record.threads), default=0)
+    yield "cpu_utilization_busiest_thread", per(thread_ns, record.duration_ns)
     for cause, ns in sums.items():
         yield f"cpu_{cause}_fraction", per(ns, total_ns)
-    for number, core in enumerate(record.cores_ns):
-        busy = per(record.window_ns - core["idle"], record.window_ns)
-        yield f"cpu_utilization_core_{number}", busy
+    for number, core_ns in enumerate(cores):
+        yield f"cpu_utilization_core_{number}", per(core_ns, record.window_ns)
     yield "own_work_ns", record.own_work_ns
     yield "own_work_fraction", per(record.own_work_ns, total_ns)

@@ -19,3 +19,8 @@ def measure(record: Record) -> Values:
     yield "wasted_polls_per_request", per(record.wasted_polls, record.answered)
     for name, count in record.syscalls.items():
         yield f"syscalls_{name}_per_request", per(count, record.answered)
+
+
+def undefined(name: str, record: Record) -> str | None:
+    """Why a value does not exist, if not because nothing was answered."""
+    return "no such call was made" if name == "events_per_wait" and record.answered else None

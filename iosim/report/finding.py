@@ -4,7 +4,9 @@ Models are compared by paired differences, replication by replication: all of th
 same arrivals and demands, so a difference may be certain where their intervals overlap,
 and is only called one if the 95% interval of the differences leaves out zero.
 
-Not done: correcting for the number of comparisons; explaining why.
+Who does not keep up, or fails an objective, is told with what held it back (limiter.py).
+
+Not done: correcting for the number of comparisons; explaining why one model does with less.
 Source: Law, Simulation Modeling and Analysis, 5th ed., 10.2.1 (paired-t confidence).
 Validated by: tests/cli/test_finding.py
 """
@@ -13,6 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from iosim.metrics import measure_all
+from iosim.report.limiter import limiter
 from iosim.report.table import per_request, traffic
 from iosim.results import ModelResult, Results
 from iosim.statistics import paired_difference
@@ -41,26 +44,57 @@ def findings(results: Results) -> list[str]:
         found += _least(models, "cpu_time_per_request_ns", "Least", cpu, format_duration_ns)
         switches = f"context switches per {one}"
         found += _least(models, "context_switches", "Fewest", switches, per_request)
-    return found
+    return found + list(_held_back(results, models))
+
+
+def _in_time(results: Results, model: ModelResult) -> float:
+    """The part of what was asked that was answered in time."""
+    offered = sum(record.offered for record in model.records)
+    # In a closed workload every user always waits for something.
+    is_open = hasattr(results.scenario.workload.options, "rate")
+    waiting = sum(record.in_flight for record in model.records) if is_open else 0
+    lost = sum(record.refused + record.timed_out for record in model.records)
+    return 1 - (lost + waiting) / offered if offered else 1.0
 
 
 def _overload(results: Results, models: Iterable[ModelResult]) -> Iterable[str]:
-    """Who did not answer what was asked."""
-    is_open = hasattr(results.scenario.workload.options, "rate")
-    behind = []
+    """Who did not answer what was asked: for want of something, or because it takes so long."""
+    behind: list[str] = []
+    late: list[str] = []
     for model in models:
-        offered = sum(record.offered for record in model.records)
-        lost = sum(record.refused + record.timed_out for record in model.records)
-        waiting = sum(record.in_flight for record in model.records)
-        # In a closed workload every user always waits for something.
-        answered = 1 - (lost + (waiting if is_open else 0)) / offered if offered else 1.0
-        if answered < KEEPS_UP:
-            behind.append(f"{model.label} ({format_percent(answered)})")
+        in_time = _in_time(results, model)
+        if in_time < KEEPS_UP:
+            found = late if _only_late(model) else behind
+            found.append(f"{model.label} ({format_percent(in_time)})")
     if behind:
         yield (
             f"Did not keep up with the load, by the part answered in time: {', '.join(behind)}; "
-            "response times there tell how long the run was, not how fast the server is."
+            "response times there tell how long the run or the clients' patience was, not how "
+            "fast the server is."
         )
+    if late:
+        yield (
+            f"Answered too late for the clients' timeout, by the part answered in time: "
+            f"{', '.join(late)}; there is no backlog and nothing was used up, a request takes so "
+            "long. Response times there are those of the fast ones."
+        )
+
+
+def _only_late(model: ModelResult) -> bool:
+    """True if requests were timed out without anything at its limit."""
+    timed_out = sum(record.timed_out for record in model.records)
+    others = sum(record.refused + record.in_flight for record in model.records)
+    limit = limiter(model)
+    return timed_out > others and not (limit is not None and limit.full)
+
+
+def _held_back(results: Results, models: Iterable[ModelResult]) -> Iterable[str]:
+    """What held back each that did not keep up, or that fails an objective."""
+    for model in models:
+        failing = _in_time(results, model) < KEEPS_UP or "fail" in model.verdicts.values()
+        limit = limiter(model) if failing else None
+        if limit is not None:
+            yield f"What holds {model.label} back: {limit.evidence}."
 
 
 def _values(model: ModelResult, metric: str) -> _Values | None:

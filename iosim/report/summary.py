@@ -8,7 +8,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from iosim.report.layout import WIDTH, Style, paragraph
-from iosim.units import canonical_duration
+from iosim.units import canonical_duration, format_percent
 
 if TYPE_CHECKING:
     from iosim.results import Results
@@ -75,6 +75,7 @@ def endings(results: "Results") -> list[str]:
     lines += [f"No result: {model.error}" for model in results.models if model.error]
     if any(model.error and model.records for model in results.models):
         lines.append("What is shown of such a model comes from its other replications.")
+    lines += _unanswered(results)
     for objective in dict.fromkeys(line for m in results.models for line in m.verdicts):
         by_verdict: dict[str, list[str]] = {}
         for model in results.models:
@@ -86,15 +87,41 @@ def endings(results: "Results") -> list[str]:
             if verdict in by_verdict
         )
         lines.append(f"{objective}  {told}")
+        why: dict[str, list[str]] = {}
+        for model in results.models:
+            if objective in model.reasons:
+                why.setdefault(model.reasons[objective], []).append(model.label)
+        lines += [f"  {', '.join(labels)}: {reason}" for reason, labels in why.items()]
     return lines
 
 
-_VERDICT = re.compile(r"\b(fail|inconclusive|pass):")
+def _unanswered(results: "Results") -> list[str]:
+    """How many requests got no answer: the response times do not show them."""
+    told = []
+    for model in results.models:
+        lost = sum(record.refused + record.timed_out for record in model.records)
+        if lost:
+            ended = lost + sum(record.completed for record in model.records)
+            told.append(f"{model.label} {format_percent(lost / ended)}")
+    if not told:
+        return []
+    return [
+        f"no answer: {', '.join(told)} of the requests were refused or timed out; response times "
+        "in the tables are those of the others, objectives count these as later than any."
+    ]
+
+
+_VERDICT = re.compile(r"\b(no answer|fail|inconclusive|pass):")
 
 
 def ending_lines(results: "Results", style: Style) -> list[str]:
     """The same for a terminal."""
-    colours = {"fail:": style.bad, "inconclusive:": style.doubtful, "pass:": style.good}
+    colours = {
+        "no answer:": style.bad,
+        "fail:": style.bad,
+        "inconclusive:": style.doubtful,
+        "pass:": style.good,
+    }
     return [
         _VERDICT.sub(lambda found: colours[found[0]](found[0]), line)
         for text in endings(results)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from iosim.plugins import kinds
+from iosim.record import Record
 from iosim.report.layout import Cell, Column, Table
 from iosim.results import ModelResult, Results
 from iosim.scenario import Scenario
@@ -81,9 +82,9 @@ def cell(estimate: Estimate | None, show: Callable[[float], str]) -> Cell:
 def _widest(estimates: Iterable[Estimate | None], show: Callable[[float], str]) -> Cell:
     """The largest half width of several estimates."""
     halves = [
-        (estimate.high - estimate.low) / 2
+        estimate.high - estimate.mean
         for estimate in estimates
-        if estimate is not None and estimate.low is not None and estimate.high is not None
+        if estimate is not None and estimate.mean is not None and estimate.high is not None
     ]
     return Cell(f"±{show(max(halves))}" if halves else NONE)
 
@@ -105,6 +106,7 @@ COLUMNS: tuple[Column, ...] = (
     Measure("p50", "p50", "response time", "response_time_p50_ns", duration),
     Measure("p99", "p99", "response time", "response_time_p99_ns", duration),
     Measure("CPU busy", "busy", "CPU", "cpu_utilization", percent),
+    Measure("busiest thread", "thread", "CPU", "cpu_utilization_busiest_thread", percent),
     Measure("CPU/request", "/req", "CPU", "cpu_time_per_request_ns", duration),
     Measure(
         "voluntary switches/request",
@@ -121,7 +123,6 @@ COLUMNS: tuple[Column, ...] = (
         per_request,
     ),
     Measure("syscalls/request", "/req", "syscalls", "syscalls_per_request", per_request),
-    Measure("events/wait", "/wait", "events", "events_per_wait", per_request),
 )
 """What a performance engineer looks at first."""
 
@@ -144,20 +145,18 @@ def cells(model: ModelResult) -> list[str]:
 def main_table(results: Results) -> Table:
     """One row a model, intervals under the values."""
     made = traffic(results.scenario)
-    columns = [
-        column
-        for column in COLUMNS
-        if not isinstance(column, Measure)
-        or column.metric != "events_per_wait"
-        or any(_mean(model, column.metric) is not None for model in results.models)
-    ]
+    columns = list(COLUMNS)
     if made == "items":
         columns = [_of_items(column) for column in columns]
     return Table(
         "",
         tuple(columns),
         tuple(row(model, columns) for model in results.models),
-        (_about_intervals(results),),
+        (
+            _about_intervals(results),
+            *_about_gaps(results, columns),
+            *_about_interpreter_lock(results),
+        ),
         stacked=True,
     )
 
@@ -191,6 +190,47 @@ def _about_intervals(results: Results) -> str:
         f"±: the mean's 95% confidence interval over {number} replications, as half width, "
         "rounded up."
     )
+
+
+def _about_gaps(results: Results, columns: Iterable[Column]) -> Iterable[str]:
+    """Why a value is missing, in all replications or in some."""
+    why: dict[str, dict[str, list[str]]] = {}
+    for column in columns:
+        if isinstance(column, Measure):
+            for model in results.models:
+                undefined = model.undefined(column.metric) if model.records else None
+                if undefined is not None:
+                    titles = why.setdefault(undefined, {})
+                    titles.setdefault(column.title, []).append(model.label)
+    for undefined, titles in why.items():
+        by_models: dict[str, list[str]] = {}
+        for title, labels in titles.items():
+            by_models.setdefault(", ".join(labels), []).append(title)
+        for models, shown in by_models.items():
+            yield f"{', '.join(shown)} of {models}: {undefined}."
+
+
+COMPUTES = 0.05
+"""A thread that has this part of a core computes, and does not only wait."""
+
+
+def _about_interpreter_lock(results: Results) -> Iterable[str]:
+    """Where several threads compute under CPython's lock: what is less sure than the rest."""
+    told = []
+    for model in results.models:
+        held = _mean(model, "interpreter_lock_utilization")
+        computing = max((_computing(record) for record in model.records), default=0)
+        if held is not None and computing > 1:
+            told.append(f"{model.label} (held {percent(held)} of the time)")
+    if told:
+        yield (
+            f"Several threads compute and share CPython's interpreter lock: {', '.join(told)}. "
+            "How far such a run is off: docs/topics/machine.md, Known deviations."
+        )
+
+
+def _computing(record: Record) -> int:
+    return sum(thread.cpu_ns > COMPUTES * record.duration_ns for thread in record.threads)
 
 
 # --------------------------------------------------------------------------- more tables
@@ -270,8 +310,9 @@ def _besides(results: Results) -> Iterable[Table]:
         Measure("migrations", metric="migrations_per_request", show=per_request),
         Measure("coroutine switches", metric="coroutine_switches_per_request", show=per_request),
         Measure("wasted polls", metric="wasted_polls_per_request", show=per_request),
+        Measure("events/wait", metric="events_per_wait", show=per_request),
     ]
-    yield from _where_any(results, f"Besides, per {_one(results)}", columns)
+    yield from _where_any(results, f"Besides, per {_one(results)} or as said", columns)
     own_work = Measure("of the cores' time", metric="own_work_fraction", show=percent)
     yield from _where_any(results, "The server's own work", [own_work])
 

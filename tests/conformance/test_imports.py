@@ -62,7 +62,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "workloads": {
         "workloads", "workload", "machine", "choice", "units", "distributions", "streams",
     },
-    "metrics": {"metrics", "record", "plugins"},
+    "metrics": {"metrics", "record", "plugins", "histogram", "units"},
     "handler": {"handler", "machine", "devices"},
     "record": {"histogram"},
     "units": set(),

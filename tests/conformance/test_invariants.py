@@ -43,6 +43,17 @@ def test_all_time_of_each_core_is_accounted_for(case: Case) -> None:
 
 
 @every_case
+def test_the_interpreter_lock_is_held_no_longer_than_there_is_time(case: Case) -> None:
+    record = traced(case).record
+    lock = record.interpreter_lock
+    assert (lock is not None) == (case.scenario.machine.runtime == "cpython")
+    if lock is not None:
+        assert 0 < lock.held_ns <= record.window_ns
+        assert lock.waits >= 0
+        assert lock.wait_ns >= 0
+
+
+@every_case
 def test_the_parts_of_response_times_add_up(case: Case) -> None:
     run = traced(case)
     record = run.record

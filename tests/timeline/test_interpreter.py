@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from bench import Bench, Letter, fair
 
-from iosim.machine.interpreter import CPythonKernel
+from iosim.machine.interpreter import CPythonKernel, InterpreterLock
 from iosim.machine.kernel import Kernel
 from iosim.machine.locks import Mutex
 
@@ -34,6 +34,12 @@ def computing(bench: Bench) -> list[tuple[str, int, int]]:
     return spans
 
 
+def interpreter_lock(bench: Bench) -> InterpreterLock:
+    lock = bench.machine.interpreter
+    assert lock is not None
+    return lock
+
+
 def test_one_thread_alone_takes_the_lock_without_a_futex() -> None:
     bench = python(cpython_lock_ns=10, cpython_call_ns=5, syscall_ns=20)
 
@@ -48,6 +54,10 @@ def test_one_thread_alone_takes_the_lock_without_a_futex() -> None:
     # Take 10; compute 100; eventfd 20; call 5, drop 10, write 20, take 10.
     assert bench.run(1_000) == [(175, "end")]
     assert bench.calls() == {"eventfd2": 1, "write": 1}
+    # Held from 10 to 145, then from 175 on, until the end's 10 ns of dropping it are over.
+    lock = interpreter_lock(bench)
+    assert lock.held_ns(1_000) == 135 + 10
+    assert (lock.waits, lock.wait_ns) == (0, 0)
 
 
 def test_two_computing_threads_take_turns_of_a_switch_interval() -> None:
@@ -58,6 +68,10 @@ def test_two_computing_threads_take_turns_of_a_switch_interval() -> None:
     assert bench.run(20_000) == [(9_000, "a"), (10_000, "b")]
     turns = [("ab"[n % 2], 1_000 * n, 1_000 * (n + 1)) for n in range(10)]
     assert computing(bench) == turns
+    # Nine turns were waited for, each for a whole one; the lock was never free.
+    lock = interpreter_lock(bench)
+    assert lock.held_ns(20_000) == 10_000
+    assert (lock.waits, lock.wait_ns) == (9, 9_000)
 
 
 def test_who_waits_less_than_the_interval_forces_nobody() -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from iosim.histogram import Histogram
-from iosim.record import DeviceRecord, Record, RequestRecord, ThreadRecord
+from iosim.record import DeviceRecord, InterpreterLockRecord, Record, RequestRecord, ThreadRecord
 
 MS = 1_000_000
 
@@ -83,6 +83,7 @@ RECORD = Record(
             lock_ns=5,
         ),
     ),
+    interpreter_lock=InterpreterLockRecord(held_ns=1_500 * MS, waits=2, wait_ns=9_000),
     requests=(
         RequestRecord(
             number=7,

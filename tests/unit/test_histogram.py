@@ -198,3 +198,10 @@ def test_memory_does_not_grow_with_the_number_of_values() -> None:
         histogram.add_many(values)
     assert histogram.count == 2_100_000
     assert len(pickle.dumps(histogram)) < 1.2 * once < 60_000
+
+
+@pytest.mark.parametrize("rank", [0, 4, -1])
+def test_a_rank_that_no_value_has_is_refused(rank: int) -> None:
+    assert [histogram_of([3, 1, 2]).at_rank(r) for r in (1, 2, 3)] == [1, 2, 3]
+    with pytest.raises(ValueError, match=r"^rank: expected 1\.\.3, found"):
+        histogram_of([3, 1, 2]).at_rank(rank)

@@ -3,18 +3,19 @@
 import re
 
 import pytest
-from handmade import NOTHING_ANSWERED, RECORD, record
+from handmade import NOTHING_ANSWERED, RECORD, histogram, record
 
+from iosim.histogram import RELATIVE_ERROR
 from iosim.machine.request import PARTS as MACHINE_PARTS
 from iosim.machine.thread import CAUSES as MACHINE_CAUSES
-from iosim.metrics import describe, measure_all, per
+from iosim.metrics import describe, measure_all, per, why_undefined
 from iosim.metrics.cpu import CAUSES
-from iosim.metrics.response_time import PARTS
+from iosim.metrics.response_time import BEYOND, PARTS
 from iosim.plugins import kinds
 
 MS = 1_000_000
 
-BY_HAND = {
+BY_HAND: dict[str, float | None] = {
     # 4 answered in a window of 2 s; of 12 offered, 8 + 2 + 1 have ended.
     "throughput_per_s": 2.0,
     "offered": 12,
@@ -23,13 +24,13 @@ BY_HAND = {
     "timed_out": 1,
     "in_flight": 1,
     "error_fraction": 3 / 11,
-    # 100, 200, 300, 400 ns: the second of four is the 50th percentile, the last all above 75.
+    # 100, 200, 300, 400 ns: too few for any percentile.
     "response_time_mean_ns": 250.0,
-    "response_time_p50_ns": 200,
-    "response_time_p90_ns": 400,
-    "response_time_p95_ns": 400,
-    "response_time_p99_ns": 400,
-    "response_time_p99_9_ns": 400,
+    "response_time_p50_ns": None,
+    "response_time_p90_ns": None,
+    "response_time_p95_ns": None,
+    "response_time_p99_ns": None,
+    "response_time_p99_9_ns": None,
     "response_time_max_ns": 400,
     "time_client_ns": 0.0,
     "time_network_ns": 25.0,
@@ -58,6 +59,9 @@ BY_HAND = {
     "wasted_polls_per_request": 0.75,
     # 4 s of cores' time, 2.1 s of it idle.
     "cpu_utilization": 0.475,
+    # The main thread had a core for 1.9 s of the 2.5 s under load.
+    "cpu_utilization_busiest_core": 0.75,
+    "cpu_utilization_busiest_thread": 0.76,
     "cpu_utilization_core_0": 0.75,
     "cpu_utilization_core_1": 0.2,
     "cpu_time_per_request_ns": 475.0 * MS,
@@ -75,6 +79,10 @@ BY_HAND = {
     "device_db_in_service": 1.5,
     "device_db_queue": 0.5,
     "device_db_calls_per_s": 3.0,
+    # Held for 1.5 s of 2 s; two waits of 9 us in all, four requests.
+    "interpreter_lock_utilization": 0.75,
+    "interpreter_lock_waits_per_request": 0.5,
+    "interpreter_lock_wait_ns": 4_500.0,
     "memory_bytes": 1_400,
     "memory_process_bytes": 1_000,
     "memory_thread_stacks_bytes": 500,
@@ -130,7 +138,23 @@ UNIT_OF_SUFFIX = {
 
 @pytest.mark.parametrize("name", BY_HAND)
 def test_each_is_what_hand_arithmetic_gives(name: str) -> None:
-    assert measure_all(RECORD)[name] == pytest.approx(BY_HAND[name], rel=1e-12)
+    expected = BY_HAND[name]
+    measured = measure_all(RECORD)[name]
+    assert measured is None if expected is None else measured == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "fewest"), [("p50", 20), ("p90", 100), ("p95", 200), ("p99", 1_000), ("p99_9", 10_000)]
+)
+def test_a_percentile_has_ten_responses_beyond_it(name: str, fewest: int) -> None:
+    metric = f"response_time_{name}_ns"
+    enough = record(responses=histogram(*range(1, fewest + 1)))
+    assert measure_all(enough)[metric] == pytest.approx(fewest - BEYOND, rel=RELATIVE_ERROR)
+    short = record(responses=histogram(*range(1, fewest)))
+    assert measure_all(short)[metric] is None
+    # 2 s of window and 0.5 s of warm-up gave one too few; a little more than that would do.
+    why = why_undefined(metric, short)
+    assert why.startswith(f"it needs {fewest:,} responses in each replication (a run of 2.")
 
 
 def test_there_are_no_others() -> None:
@@ -173,6 +197,13 @@ def test_a_name_that_nobody_measures_has_no_description() -> None:
     for name in ("p99", "cpu_utilisation", "syscalls_read", ""):
         with pytest.raises(KeyError):
             describe(name)
+
+
+def test_a_runtime_without_interpreter_lock_has_none_of_its_metrics() -> None:
+    native = record(interpreter_lock=None)
+    for name in (name for name in BY_HAND if name.startswith("interpreter_lock_")):
+        assert measure_all(native)[name] is None
+        assert why_undefined(name, native) == "this runtime has no interpreter lock"
 
 
 def test_the_causes_of_cpu_time_add_up_to_one() -> None:

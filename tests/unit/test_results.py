@@ -7,13 +7,14 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from handmade import NOTHING_ANSWERED, RECORD, record
+from handmade import NOTHING_ANSWERED, RECORD, histogram, record
 
 import iosim
 from iosim.metrics import describe, measure_all
 from iosim.record import Record
 from iosim.results import ModelResult, Results, model_result
 from iosim.scenario import Scenario, from_data
+from iosim.statistics import relative_half_width
 
 T_1 = 12.706204736432095
 """Student's t at 95 % with one degree of freedom: tan(0.475 pi)."""
@@ -58,33 +59,64 @@ class TestModels:
         estimate = TWO.metrics["voluntary_switches_per_request"]
         assert estimate.n == 2
         assert estimate.mean == 2.0
-        assert estimate.low == pytest.approx(2 - T_1 * 0.5)
+        assert 2 - T_1 * 0.5 < 0  # which no number of switches can be
+        assert estimate.low == 0
         assert estimate.high == pytest.approx(2 + T_1 * 0.5)
 
     def test_what_does_not_vary_has_no_width(self) -> None:
-        estimate = TWO.metrics["response_time_p99_ns"]
+        estimate = TWO.metrics["response_time_max_ns"]
         assert (estimate.mean, estimate.low, estimate.high) == (400, 400, 400)
+
+    def test_no_bound_is_negative(self) -> None:
+        slow = record(responses=histogram(*[10**9] * 4))
+        wide = model_result(scenario(), "epoll", "epoll", replications(RECORD, slow))
+        mean = wide.metrics["response_time_mean_ns"]
+        assert mean.low == 0
+        assert mean.mean is not None and mean.high is not None
+        # The half width shown is still Student's, not that of what is left.
+        assert relative_half_width(mean) == pytest.approx(T_1, rel=1e-6)
+        for model in (TWO, wide):
+            assert all(e.low is None or e.low >= 0 for e in model.metrics.values())
+
+    def test_a_percentile_is_no_finer_than_its_bucket(self) -> None:
+        same = record(responses=histogram(*[1_000_000] * 50))
+        model = model_result(scenario(), "epoll", "epoll", replications(same, same))
+        p50, mean = (model.metrics[f"response_time_{name}_ns"] for name in ("p50", "mean"))
+        assert p50.mean is not None and p50.low is not None and p50.high is not None
+        # 1,000,000 has 20 bits, of which 10 tell its bucket.
+        assert p50.high - p50.low >= 2**10
+        assert p50.high - p50.low < 2**11
+        assert (mean.low, mean.high) == (1_000_000, 1_000_000)
 
     def test_one_replication_has_no_interval(self) -> None:
         for name, estimate in ONE.metrics.items():
-            assert estimate.mean == pytest.approx(measure_all(RECORD)[name])
-            assert (estimate.low, estimate.high, estimate.n) == (None, None, 1)
+            value = measure_all(RECORD)[name]
+            assert estimate.mean == (None if value is None else pytest.approx(value))
+            assert (estimate.low, estimate.high) == (None, None)
+            assert estimate.n == (0 if value is None else 1)
 
     def test_a_syscall_that_only_one_made_was_made_no_times_by_the_other(self) -> None:
         assert TWO.metrics["syscalls_read_per_request"].mean == 0.5
         assert TWO.metrics["syscalls_recvfrom_per_request"].mean == 1.0
         assert TWO.metrics["syscalls_sendto_per_request"].mean == 1.0
-        assert {e.n for e in TWO.metrics.values()} == {2}
+        assert {e.n for e in TWO.metrics.values() if e.mean is not None} == {2}
         late = model_result(scenario(), "epoll", "epoll", replications(RECORD, RECORD, OTHER))
         assert late.metrics["syscalls_read_per_request"].mean == pytest.approx(1 / 3)
-        assert {e.n for e in late.metrics.values()} == {3}
+        assert {e.n for e in late.metrics.values() if e.mean is not None} == {3}
+
+    def test_where_nothing_was_answered_there_is_no_number_of_syscalls_per_request(self) -> None:
+        for order in ((RECORD, NOTHING_ANSWERED), (NOTHING_ANSWERED, RECORD)):
+            mixed = model_result(scenario(), "epoll", "epoll", replications(*order))
+            for name in ("syscalls_recvfrom_per_request", "syscalls_per_request"):
+                assert mixed.metrics[name].n == 1
+            assert mixed.metrics["syscalls_recvfrom_per_request"].mean == 2.0
 
     def test_undefined_values_are_left_out(self) -> None:
         mixed = model_result(
             scenario(), "epoll", "epoll", replications(RECORD, NOTHING_ANSWERED, RECORD)
         )
-        assert mixed.metrics["response_time_p50_ns"].n == 2
-        assert mixed.metrics["response_time_p50_ns"].mean == 200
+        assert mixed.metrics["response_time_mean_ns"].n == 2
+        assert mixed.metrics["response_time_mean_ns"].mean == 250
         assert mixed.metrics["completed"].n == 3
 
     def test_records_are_in_the_order_of_their_replications(self) -> None:
@@ -99,25 +131,87 @@ class TestModels:
         assert model.warnings == ("long", "short")
 
     def test_objectives_are_judged(self) -> None:
-        judged = scenario(slo=["p99 < 1us", "p99 < 100ns", "switches < 5/s", "events_per_wait > 2"])
+        judged = scenario(
+            slo=["mean < 1us", "mean < 100ns", "switches < 5/s", "events_per_wait > 2"]
+        )
         verdicts = model_result(judged, "epoll", "epoll", replications(RECORD, OTHER)).verdicts
         assert verdicts == {
-            "p99 < 1us": "pass",
-            "p99 < 100ns": "fail",
+            "mean < 1us": "pass",
+            "mean < 100ns": "fail",
             "switches < 5/s": "inconclusive",
             "events_per_wait > 2": "pass",
         }
 
+    def test_one_undefined_replication_leaves_an_objective_open_and_is_told(self) -> None:
+        judged = scenario(slo=["syscalls_per_request < 9", "offered < 99"])
+        mixed = replications(RECORD, RECORD, replace(NOTHING_ANSWERED, offered=0, refused=0))
+        model = model_result(judged, "epoll", "epoll", mixed)
+        assert model.verdicts["syscalls_per_request < 9"] == "inconclusive"
+        reason = "undefined in 1 of 3 replications: nothing was answered"
+        assert model.reasons["syscalls_per_request < 9"] == reason
+        assert model.verdicts["offered < 99"] == "pass"
+        assert "offered < 99" not in model.reasons
+        (document,) = results(model).to_document()["models"]
+        assert document["metrics"]["syscalls_per_request"]["n"] == 2
+        assert document["metrics"]["offered"]["n"] == 3
+        assert document["slo_reasons"] == dict(model.reasons)
+        assert results(model).summary.loc[("epoll", "syscalls_per_request"), "n"] == 2
+
+    def test_requests_without_an_answer_are_later_than_any(self) -> None:
+        judged = scenario(slo=["p99 < 21ms", "p90 < 21ms", "p99 > 21ms", "p50 < 21ms"])
+        fast = record(responses=histogram(*[1_000] * 2_000), completed=4_000, refused=0)
+
+        def verdicts(*timed_out: int) -> ModelResult:
+            records = [replace(fast, timed_out=count) for count in timed_out]
+            return model_result(judged, "epoll", "epoll", replications(*records))
+
+        assert set(verdicts(0, 0).verdicts.values()) == {"pass", "fail"}
+        assert verdicts(0, 0).verdicts["p99 < 21ms"] == "pass"
+        # Of 2,000 answered in the window and 20 that were not, the 2,000th is the last answered.
+        few = verdicts(40, 40)
+        assert few.verdicts["p99 < 21ms"] == "pass"
+        some = verdicts(42, 0)
+        assert some.verdicts["p99 < 21ms"] == "inconclusive"
+        assert some.reasons["p99 < 21ms"] == (
+            "too many requests got no answer in 1 of 2 replications"
+        )
+        most = verdicts(36_000, 36_000)
+        assert most.verdicts == {
+            "p99 < 21ms": "fail",
+            "p90 < 21ms": "fail",
+            "p99 > 21ms": "pass",
+            "p50 < 21ms": "fail",
+        }
+        # What is shown are the times of those that were answered.
+        assert most.metrics["response_time_p99_ns"].mean == 1_000
+        assert verdicts(1_000, 1_000).verdicts["p50 < 21ms"] == "pass"
+
+    def test_nothing_answered_breaks_a_promise_of_response_times(self) -> None:
+        judged = scenario(slo=["p99 < 1h", "mean < 1h", "p99.9 < 1h", "offered < 99"])
+        silent = model_result(judged, "epoll", "epoll", replications(*[NOTHING_ANSWERED] * 2))
+        assert list(silent.verdicts.values()) == ["fail", "fail", "fail", "pass"]
+        assert silent.reasons["mean < 1h"] == "too many requests got no answer"
+        nobody = replace(NOTHING_ANSWERED, offered=0, refused=0, timed_out=0, in_flight=0)
+        empty = model_result(judged, "epoll", "epoll", replications(nobody, nobody))
+        assert list(empty.verdicts.values()) == ["inconclusive"] * 3 + ["pass"]
+
+    def test_too_few_requests_prove_nothing_even_if_one_was_lost(self) -> None:
+        judged = scenario(slo=["p99 < 1h"])
+        one = record(responses=histogram(*[1_000] * 49), completed=49, refused=0, timed_out=1)
+        model = model_result(judged, "epoll", "epoll", replications(one, one))
+        assert model.verdicts == {"p99 < 1h": "inconclusive"}
+        assert "it needs 1,000 responses in each replication" in model.reasons["p99 < 1h"]
+
     def test_a_model_that_failed_meets_no_objective(self) -> None:
-        judged = scenario(slo=["p99 < 1us", "errors < 100%"])
+        judged = scenario(slo=["mean < 1us", "errors < 100%"])
         for records in ((), replications(RECORD, OTHER)):
             model = model_result(judged, "epoll", "epoll", records, "deadlock")
             assert set(model.verdicts.values()) == {"fail"}
             assert model.error == "deadlock"
 
     def test_nothing_finished_is_inconclusive(self) -> None:
-        model = model_result(scenario(slo=["p99 < 1us"]), "epoll", "epoll", ())
-        assert (model.metrics, model.verdicts) == ({}, {"p99 < 1us": "inconclusive"})
+        model = model_result(scenario(slo=["mean < 1us"]), "epoll", "epoll", ())
+        assert (model.metrics, model.verdicts) == ({}, {"mean < 1us": "inconclusive"})
 
 
 class TestDocument:
@@ -153,7 +247,7 @@ class TestDocument:
 
     def test_what_it_says_of_a_model(self) -> None:
         pipeline = model_result(
-            scenario(slo=["p99 < 1us"]),
+            scenario(slo=["mean < 1us"]),
             "epoll",
             "epoll",
             replications(record(order="PC", warm_up_warning="long"), record(order="PP")),
@@ -165,7 +259,8 @@ class TestDocument:
             "label": "epoll",
             "error": None,
             "warnings": ["long"],
-            "slo": {"p99 < 1us": "pass"},
+            "slo": {"mean < 1us": "pass"},
+            "slo_reasons": {},
             "replications": 2,
             "order": ["PC", "PP"],
         }
@@ -175,13 +270,14 @@ class TestDocument:
             assert metric == {
                 "mean": estimate.mean,
                 "ci95": [estimate.low, estimate.high],
+                "n": estimate.n,
                 "unit": describe(name).unit,
             }
 
     def test_what_does_not_exist_is_null(self) -> None:
         document = results(NONE_ANSWERED, FAILED).to_document()
         silent, failed = document["models"]
-        nothing = {"mean": None, "ci95": [None, None], "unit": "ns"}
+        nothing = {"mean": None, "ci95": [None, None], "n": 0, "unit": "ns"}
         assert silent["metrics"]["response_time_p99_ns"] == nothing
         assert silent["metrics"]["throughput_per_s"]["ci95"] == [0, 0]
         assert (failed["metrics"], failed["replications"]) == ({}, 0)
@@ -227,15 +323,15 @@ THREAD_COLUMNS = [
 class TestFrames:
     def test_the_summary_has_a_row_for_each_metric_of_each_model(self) -> None:
         frame = results(TWO, ONE, FAILED).summary
-        assert list(frame.columns) == ["mean", "low", "high", "unit", "replications"]
+        assert list(frame.columns) == ["mean", "low", "high", "unit", "n"]
         assert list(frame.index.names) == ["model", "metric"]
         assert len(frame) == len(TWO.metrics) + len(ONE.metrics)
         rows = {
             (row["model"], row["metric"]): row for row in frame.reset_index().to_dict("records")
         }
         row = rows["epoll", "voluntary_switches_per_request"]
-        assert (row["mean"], row["unit"], row["replications"]) == (2.0, "1/request", 2)
-        assert row["high"] - row["low"] == pytest.approx(T_1)
+        assert (row["mean"], row["unit"], row["n"]) == (2.0, "1/request", 2)
+        assert row["high"] - row["mean"] == pytest.approx(T_1 / 2)
         assert math.isnan(rows["scan", "voluntary_switches_per_request"]["low"])
         # As the README shows it.
         assert list(frame.loc["scan"].index) == list(ONE.metrics)
@@ -258,7 +354,7 @@ class TestFrames:
         for made in (results(NONE_ANSWERED), results(FAILED), results()):
             assert (len(made.requests), list(made.requests.columns)) == (0, REQUEST_COLUMNS)
             assert (len(made.threads), list(made.threads.columns)) == (0, THREAD_COLUMNS)
-        assert list(results().summary.columns) == ["mean", "low", "high", "unit", "replications"]
+        assert list(results().summary.columns) == ["mean", "low", "high", "unit", "n"]
 
 
 class Cells(HTMLParser):

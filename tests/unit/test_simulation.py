@@ -17,6 +17,7 @@ from iosim.profile import load as load_profile
 from iosim.results import Results
 from iosim.scenario import Scenario, from_data
 from iosim.simulation import Precision, run_once, simulate
+from iosim.statistics import relative_half_width
 
 OPEN = {"open": {"rate": "5k/s", "connections": {"total": 8}}}
 CLOSED = {"closed": {"users": 4, "think": "1ms", "connections": {"total": 4}}}
@@ -151,7 +152,7 @@ class TestPrecision:
             estimate = model.metrics["response_time_mean_ns"]
             assert estimate.mean is not None and estimate.high is not None
             assert len(model.records) == estimate.n > 2
-            assert (estimate.high - estimate.mean) / estimate.mean <= 0.10
+            assert (estimate.high - estimate.mean) / estimate.mean <= 0.10 / 1.10
             assert model.verdicts == {"mean within 10%": "pass"}
         # They are the same replications that asking for so many would have given.
         count = len(results["epoll"].records)
@@ -160,22 +161,59 @@ class TestPrecision:
 
     def test_a_finer_one_takes_more(self) -> None:
         counts = []
-        for half_width in (0.3, 0.1, 0.07):
+        for half_width in (0.3, 0.09, 0.06):
             wanted = Precision("x", "throughput_per_s", half_width)
             counts.append(len(simulate(scenario("epoll"), precision=wanted)["epoll"].records))
         assert counts[0] < counts[1] < counts[2]
 
     def test_what_is_reached_already_takes_none(self) -> None:
         wanted = Precision("x", "throughput_per_s", 0.9)
-        assert len(simulate(scenario("epoll"), precision=wanted)["epoll"].records) == 3
+        small = scenario("epoll", run={"replications": 5})
+        assert len(simulate(small, precision=wanted)["epoll"].records) == 5
+
+    def test_the_first_test_comes_after_five(self) -> None:
+        wanted = Precision("x", "throughput_per_s", 0.9)
+        for replications in (1, 2, 4):
+            small = scenario("epoll", run={"replications": replications})
+            assert len(simulate(small, precision=wanted)["epoll"].records) == 5
+
+    def test_the_error_is_relative_to_the_true_mean(self) -> None:
+        """Law 9.4.1: half width / mean has to be at most g / (1 + g), not g."""
+        small = scenario("epoll", run={"replications": 8})
+        plain = simulate(small)["epoll"].metrics["response_time_mean_ns"]
+        width = relative_half_width(plain)
+        assert width is not None and 0.01 < width < 0.9
+        near = Precision("near", "response_time_mean_ns", width * (1 + width / 2))
+        assert near.half_width > width
+        assert len(simulate(small, precision=near)["epoll"].records) > 8
+        there = Precision("there", "response_time_mean_ns", width / (1 - width) + 1e-9)
+        assert len(simulate(small, precision=there)["epoll"].records) == 8
+
+    def test_what_only_the_histogram_cannot_tell_apart_is_not_precise(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(simulation, "MOST_REPLICATIONS", 6)
+        # A single user: each response takes as long as the one before.
+        alone = {"closed": {"users": 1, "think": "1us", "connections": {"total": 1}}}
+        steady = scenario("epoll", workload=alone, server={"handler": [{"cpu": "50us"}]})
+        for metric, verdict in (("p50", "inconclusive"), ("mean", "pass")):
+            wanted = Precision("x", f"response_time_{metric}_ns", 0.0005)
+            assert simulate(steady, precision=wanted)["epoll"].verdicts == {"x": verdict}
+
+    def test_what_more_replications_cannot_define_gets_no_more(self) -> None:
+        wanted = Precision("x", "response_time_p99_9_ns", 0.1)
+        model = simulate(scenario("epoll"), precision=wanted)["epoll"]
+        assert len(model.records) == 3
+        assert model.verdicts == {"x": "inconclusive"}
+        assert "it needs 10,000 responses in each replication" in model.reasons["x"]
 
     def test_a_model_that_needs_no_more_gets_no_more(self) -> None:
-        small = scenario("epoll", "nonblocking", run={"replications": 3})
+        small = scenario("epoll", "nonblocking", run={"replications": 5})
         wanted = Precision("x", "wasted_polls_per_request", 0.2)
         results = simulate(small, precision=wanted)
         # epoll never asks in vain: a mean of zero without width is reached.
-        assert len(results["epoll"].records) == 3
-        assert len(results["nonblocking"].records) > 3
+        assert len(results["epoll"].records) == 5
+        assert len(results["nonblocking"].records) > 5
 
     def test_it_ends_all_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(simulation, "MOST_REPLICATIONS", 6)

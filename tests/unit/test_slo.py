@@ -13,7 +13,7 @@ LIMITS = {"ns": "5ms", "1/s": "2k/s", "bytes": "1MiB"}
 
 def limit_for(metric: str) -> str:
     """A limit in the unit that the metric is described with."""
-    fraction = metric.endswith(("_fraction", "utilization"))
+    fraction = metric.endswith("_fraction") or "utilization" in metric
     return "3%" if fraction else LIMITS.get(describe(metric).unit, "2.5")
 
 
@@ -27,6 +27,7 @@ class TestReading:
             ("mean < 1.5ms", "response_time_mean_ns", 1_500_000.0),
             ("throughput > 2k/s", "throughput_per_s", 2000.0),
             ("utilization < 80%", "cpu_utilization", 0.8),
+            ("cpu_utilization_busiest_thread < 80%", "cpu_utilization_busiest_thread", 0.8),
             ("errors < 0.1%", "error_fraction", 0.001),
             ("memory < 1MiB", "memory_bytes", 1024.0**2),
             ("switches < 10k/s", "context_switches_per_s", 10_000.0),

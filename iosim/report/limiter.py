@@ -1,0 +1,133 @@
+"""What holds a model back, as far as its records show it.
+
+In this order: a thread that never leaves its core, all cores, the interpreter lock, a device
+whose places are all taken; else the largest part of a mean response, which for a pool is
+waiting for one of its threads.
+
+Scope: time spent asking in vain counts as idle: a poller always has a core.
+Not done: limits of several kinds that take turns.
+Validated by: tests/cli/test_limiter.py
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from iosim.results import ModelResult
+from iosim.units import format_count, format_duration_ns, format_percent
+
+AT_LIMIT = 0.95
+"""What is in use for this part of the time is at its limit."""
+
+ALWAYS_WAITED_FOR = 2
+"""Where so many threads wait for a lock as a mean, there is nearly always one."""
+
+
+@dataclass(frozen=True)
+class Limiter:
+    """`evidence` in words; `full`: something was in use all the time."""
+
+    evidence: str
+    full: bool
+
+
+def limiter(model: ModelResult) -> Limiter | None:
+    """What holds `model` back; None if its records do not tell."""
+    full = _thread(model) or _cores(model) or _interpreter_lock(model) or _device(model)
+    if full is not None:
+        return Limiter(full, True)
+    parts = {part: _mean(model, f"time_{part}_ns") for part in PARTS}
+    largest = max(parts, key=lambda part: parts[part])
+    mean_ns = _mean(model, "response_time_mean_ns")
+    if not parts[largest]:
+        call = _longest_call(model)
+        return Limiter(call, False) if call else None
+    spent = f"{format_duration_ns(parts[largest])} of a mean response of "
+    evidence = f"{spent}{format_duration_ns(mean_ns)} {PARTS[largest](model)}"
+    return Limiter(evidence, largest == "queue")
+
+
+def _thread(model: ModelResult) -> str | None:
+    cores = len(model.records[0].cores_ns)
+    spinning = _mean(model, "cpu_spin_fraction") * cores
+    share = _mean(model, "cpu_utilization_busiest_thread")
+    if share - spinning < AT_LIMIT:
+        return None
+    threads = max((record.threads for record in model.records), key=len)
+    busiest = max(threads, key=lambda thread: thread.cpu_ns)
+    return f"its {busiest.name} thread had {format_percent(share)} of one core"
+
+
+def _cores(model: ModelResult) -> str | None:
+    busy = _mean(model, "cpu_utilization") - _mean(model, "cpu_spin_fraction")
+    if busy < AT_LIMIT:
+        return None
+    cores = len(model.records[0].cores_ns)
+    whose = "its one core was" if cores == 1 else f"all {cores} cores were"
+    return f"{whose} busy {format_percent(busy)} of the time"
+
+
+def _interpreter_lock(model: ModelResult) -> str | None:
+    waiting = sum(
+        record.interpreter_lock.wait_ns / record.window_ns
+        for record in model.records
+        if record.interpreter_lock is not None
+    ) / len(model.records)
+    held = _mean(model, "interpreter_lock_utilization")
+    # On its way from thread to thread nobody holds it, so that it is never held all the time.
+    if held < AT_LIMIT and waiting < ALWAYS_WAITED_FOR:
+        return None
+    return (
+        f"the interpreter lock was held {format_percent(held)} of the time, and "
+        f"{format_count(waiting)} threads waited for it as a mean"
+    )
+
+
+def _device(model: ModelResult) -> str | None:
+    for name in model.records[0].devices:
+        utilization = _mean(model, f"device_{name}_utilization")
+        if utilization >= AT_LIMIT:
+            queue = format_count(_mean(model, f"device_{name}_queue"))
+            return (
+                f"the places of device {name} were in use {format_percent(utilization)} of the "
+                f"time, and {queue} calls waited for one"
+            )
+    return None
+
+
+def _longest_call(model: ModelResult) -> str:
+    """The device whose calls take longest, by Little's law over the window; empty if none."""
+    longest: tuple[float, str] = (0.0, "")
+    for name in model.records[0].devices:
+        calls_per_s = _mean(model, f"device_{name}_calls_per_s")
+        present = sum(_mean(model, f"device_{name}_{where}") for where in ("in_service", "queue"))
+        if calls_per_s:
+            longest = max(longest, (present * 1e9 / calls_per_s, name))
+    ns, name = longest
+    return f"a call of device {name} takes {format_duration_ns(ns)} as a mean" if name else ""
+
+
+def _in_calls(model: ModelResult) -> str:
+    call = _longest_call(model)
+    return f"went into calls and sleeps{f'; {call}' if call else ''}"
+
+
+def _for_a_thread(model: ModelResult) -> str:
+    count = max(len(record.threads) for record in model.records)
+    whom = "its one thread" if count == 1 else f"one of its {count} threads"
+    return f"went into waiting for {whom}, taken by other requests"
+
+
+PARTS: dict[str, Callable[[ModelResult], str]] = {
+    "network": lambda model: "went into waiting at the client for the connection, and the way",
+    "queue": _for_a_thread,
+    "wake_up": lambda model: "went into waking threads",
+    "run_queue": lambda model: "went into waiting for a core",
+    "cpu": lambda model: "went into computing",
+    "lock": lambda model: "went into waiting for a lock",
+    "device": _in_calls,
+}
+
+
+def _mean(model: ModelResult, metric: str) -> float:
+    estimate = model.metrics.get(metric)
+    return estimate.mean if estimate is not None and estimate.mean is not None else 0.0

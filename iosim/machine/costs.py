@@ -70,6 +70,7 @@ class Costs:
     """What it costs the waker on top if the thread's core is idle: an interrupt to it."""
     thread_create_ns: int
     thread_exit_ns: int
+    fork_ns: int
     # --- sockets
     accept4_ns: int
     connect_ns: int
@@ -128,6 +129,8 @@ class Costs:
     cpython_event_ns: int
     """Making one (descriptor, event) pair of a readiness answer."""
     cpython_thread_start_ns: int
+    cpython_fork_ns: int
+    """What os.fork does besides the kernel's part."""
     cpython_coroutine_switch_ns: int
     cpython_queue_operation_ns: int
     cpython_switch_interval_ns: int
@@ -145,6 +148,9 @@ class Costs:
     poll_entry_memory_bytes: int
     process_memory_bytes: int
     cpython_process_memory_bytes: int
+    forked_process_memory_bytes: int
+    """What a forked process has for itself, kernel stack and page tables included."""
+    cpython_forked_process_memory_bytes: int
 
     epoll_wait_whole_ns: int = field(init=False, repr=False, compare=False)
     recvfrom_whole_ns: int = field(init=False, repr=False, compare=False)

@@ -8,16 +8,24 @@ What it models:
 - `epoll` is told once what to watch. Arrival puts the item on the ready list by a
   callback; `epoll_wait` looks at that list alone. Level-triggered, a reported item goes
   back on the list and is found empty or not by the next call; edge-triggered, it comes
-  back only when more arrives.
+  back only when more arrives; one-shot (EPOLLONESHOT), not before epoll_ctl re-arms it.
+- Several threads may wait on one epoll: an arrival wakes the one that came last. A call
+  that leaves something on the ready list, as each does that reports a level-triggered
+  item, wakes the next thread: which may be told of the same, or find that it is gone.
+- Several epolls may watch one socket, as a listener: all hear of an arrival, the latest to
+  be added first. Of those that were added with EPOLLEXCLUSIVE, the first to be added
+  whose thread waits is woken and those behind it hear nothing: one gets nearly all.
 - A `Ring` is what a program polls in user space: it asks socket after socket. The
   simulator leaps over fruitless asks, and still charges and counts each.
 
 A scan's answer is what was true at its end.
 
-Not modelled: EPOLLONESHOT, EPOLLOUT, POLLPRI, nested epoll, several waiters per epoll.
-Source: select(2), poll(2), epoll(7); Linux 6.18 fs/select.c, fs/eventpoll.c; Gammo et al.,
+Not modelled: EPOLLOUT, POLLPRI, nested epoll.
+Source: select(2), poll(2), epoll(7), epoll_ctl(2); Linux 6.18 fs/select.c, fs/eventpoll.c
+(ep_poll_callback, ep_ptable_queue_proc, ep_done_scan), kernel/sched/wait.c; Gammo et al.,
 "Comparing and Evaluating epoll, select, and poll", OLS 2004.
-Validated by: tests/timeline/test_readiness.py, tests/shape/test_r1_descriptors.py
+Validated by: tests/timeline/test_readiness.py, tests/timeline/test_shared_readiness.py,
+tests/shape/test_r1_descriptors.py
 """
 
 from bisect import bisect_left, insort
@@ -45,16 +53,76 @@ class Item:
         self.edge = edge
         self.listed = False
 
-    def on_readable(self, socket: Socket) -> None:
+    def join(self) -> None:
+        """Hear of arrivals, before those that have been added earlier."""
+        self.socket.watchers.insert(0, self)
+
+    def leave(self) -> None:
+        """Hear of them no longer."""
+        self.socket.watchers.remove(self)
+
+    def on_readable(self, socket: Socket) -> bool:
+        """Put it on the ready list; whether a thread has been woken by that."""
+        epoll = self.epoll
         if not self.listed:
             self.listed = True
-            epoll = self.epoll
             epoll.ready.append(self)
-            if epoll.wait_queue.sleepers:
-                epoll.machine.wake_one(epoll.wait_queue)
+        sleepers = epoll.wait_queue.sleepers
+        if not sleepers:
+            return False
+        epoll.machine.wake_from(epoll.wait_queue, sleepers[-1])
+        return True
 
     def on_closed(self, socket: Socket) -> None:
         self.epoll.forget(socket)
+
+
+class OneShotItem(Item):
+    """A socket that is reported once, and then not before it has been armed again."""
+
+    __slots__ = ("armed",)
+
+    def __init__(self, epoll: "Epoll", socket: Socket) -> None:
+        super().__init__(epoll, socket, edge=True)
+        self.armed = True
+
+    def on_readable(self, socket: Socket) -> bool:
+        return self.armed and super().on_readable(socket)
+
+
+class ExclusiveItem(Item):
+    """A socket that other epolls watch, too, of which one is to be woken."""
+
+    __slots__ = ("peers",)
+
+    def join(self) -> None:
+        watchers = self.socket.watchers
+        last = watchers[-1] if watchers else None
+        if isinstance(last, ExclusiveItems):
+            self.peers = last
+        else:
+            self.peers = ExclusiveItems()
+            watchers.append(self.peers)
+        self.peers.items.append(self)
+
+    def leave(self) -> None:
+        self.peers.items.remove(self)
+
+
+class ExclusiveItems:
+    """Those that watch a socket with EPOLLEXCLUSIVE, as they were added: they hear last."""
+
+    def __init__(self) -> None:
+        self.items: list[Item] = []
+
+    def on_readable(self, socket: Socket) -> None:
+        for item in self.items:
+            if item.on_readable(socket):
+                break
+
+    def on_closed(self, socket: Socket) -> None:
+        for item in tuple(self.items):
+            item.on_closed(socket)
 
 
 class Epoll:
@@ -71,7 +139,7 @@ class Epoll:
     def forget(self, socket: Socket) -> None:
         """Watch `socket` no longer."""
         item = self.interest.pop(socket)
-        socket.watchers.remove(item)
+        item.leave()
         self.machine.memory.give_back("epoll items", self.machine.costs.epoll_item_memory_bytes)
         if item.listed:
             self.ready.remove(item)
@@ -241,19 +309,52 @@ class ReadinessCalls(Calls):
         yield
 
     def epoll_ctl_add(
-        self, epoll: Epoll, socket: Socket, edge: bool = False
+        self,
+        epoll: Epoll,
+        socket: Socket,
+        edge: bool = False,
+        oneshot: bool = False,
+        exclusive: bool = False,
     ) -> Generator[Any, Any, None]:
-        """Watch `socket`, level-triggered or edge-triggered."""
+        """Watch `socket`: EPOLLIN with EPOLLET, EPOLLONESHOT, EPOLLEXCLUSIVE if asked for."""
         self.syscalls["epoll_ctl"] += 1
         costs, thread = self.costs, self.thread
         thread.charge(ENTRY, costs.syscall_ns + costs.epoll_ctl_add_ns, "epoll_ctl")
         if thread.debt_ns and not self.undisturbed():
             yield RUN
-        item = epoll.interest[socket] = Item(epoll, socket, edge)
-        socket.watchers.append(item)
+        if oneshot:
+            item: Item = OneShotItem(epoll, socket)
+        else:
+            item = (ExclusiveItem if exclusive else Item)(epoll, socket, edge)
+        epoll.interest[socket] = item
+        item.join()
         self.machine.memory.take("epoll items", costs.epoll_item_memory_bytes)
         if socket.received:
             item.on_readable(socket)
+
+    def epoll_ctl_mod(self, epoll: Epoll, socket: Socket) -> Generator[Any, Any, None]:
+        """Arm a one-shot `socket` again."""
+        self.syscalls["epoll_ctl"] += 1
+        costs, thread = self.costs, self.thread
+        thread.charge(ENTRY, costs.syscall_ns + costs.epoll_ctl_mod_ns, "epoll_ctl")
+        if thread.debt_ns and not self.undisturbed():
+            yield RUN
+        item = epoll.interest[socket]
+        if isinstance(item, OneShotItem):
+            item.armed = True
+        if socket.received and not item.listed:
+            item.listed = True
+            epoll.ready.append(item)
+            yield from self._wake_waiter(epoll, "epoll_ctl")
+
+    def _wake_waiter(self, epoll: Epoll, label: str) -> Generator[Any, Any, None]:
+        """Wake the thread that came last to `epoll`, if one waits there."""
+        if self.thread.debt_ns and epoll.wait_queue.sleepers:
+            yield RUN
+        sleepers = epoll.wait_queue.sleepers
+        if sleepers:
+            self.wake(epoll.wait_queue, label, sleepers[-1])
+            yield from self.return_to_user()
 
     def epoll_ctl_del(self, epoll: Epoll, socket: Socket) -> Generator[Any, Any, None]:
         """Watch `socket` no longer."""
@@ -274,6 +375,7 @@ class ReadinessCalls(Calls):
         if thread.debt_ns and not (epoll.ready and self.undisturbed()):
             yield RUN
         events: list[Socket] = []
+        woken = False
         while True:
             if epoll.ready:
                 events = self._take_ready(epoll, max_events)
@@ -287,9 +389,16 @@ class ReadinessCalls(Calls):
                 yield RUN
                 if epoll.ready:
                     continue
+            if woken:
+                machine.spurious_wakeups += 1
             value = yield from self.sleep_on(epoll.wait_queue, timeout_ns)
             if value is INTERRUPTED or (value is TIMED_OUT and not epoll.ready):
                 break
+            woken = value is not TIMED_OUT
+        if woken:
+            self.woken_for = events
+        if epoll.wait_queue.sleepers and epoll.ready:
+            yield from self._wake_waiter(epoll, "epoll_wait")
         machine.waits += 1
         machine.wait_events += len(events)
         return events
@@ -308,6 +417,8 @@ class ReadinessCalls(Calls):
             events.append(socket)
             if item.edge:
                 item.listed = False
+                if isinstance(item, OneShotItem):
+                    item.armed = False
             else:  # level-triggered: it will be looked at again
                 put_back.append(item)
             if len(events) == max_events:
@@ -367,6 +478,8 @@ class ReadinessCalls(Calls):
             readable = descriptors.readable()
             if value is TIMED_OUT or value is INTERRUPTED:
                 break
+            if not readable:
+                machine.spurious_wakeups += 1
         thread.charge(USER, count * costs.poll_answer_ns, "scan the answer")
         machine.waits += 1
         machine.wait_events += len(readable)

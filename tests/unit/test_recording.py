@@ -74,9 +74,7 @@ def test_without_a_warm_up_the_window_is_the_whole_run() -> None:
     assert record.warm_up_warning is None
 
 
-@pytest.mark.parametrize(
-    ("warm_up_ns", "first"), [(0, 0), (1_000, 1), (10_000, 10), (49_000, 49)]
-)
+@pytest.mark.parametrize(("warm_up_ns", "first"), [(0, 0), (1_000, 1), (10_000, 10), (49_000, 49)])
 def test_a_warm_up_in_ns_ends_where_a_slice_begins(warm_up_ns: int, first: int) -> None:
     record = cut_warm_up([filled()], warm_up_ns)[0]
     assert record.warm_up_ns == 1_000 * first

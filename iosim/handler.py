@@ -148,7 +148,10 @@ def sleep(kernel: "Kernel", request: Request, ns: int) -> Generator[Any, Any, No
 
 
 class Replies:
-    """Answers on sockets that do not block: what did not fit is sent when there is room."""
+    """Answers on sockets that do not block: what did not fit is sent when there is room.
+
+    The socket's `user_data` says so meanwhile: (request, bytes left).
+    """
 
     def __init__(
         self, kernel: "Kernel", wait_for: Callable[[Socket, str], Generator[Any, Any, None]]
@@ -156,30 +159,21 @@ class Replies:
         self._kernel = kernel
         # `wait_for(socket, EPOLLOUT)`: wait for room in `socket` from now on; or `EPOLLIN`.
         self._wait_for = wait_for
-        # Whose answer has not been sent as a whole, and how much of it is left.
-        self._unsent: dict[Socket, tuple[Request, int]] = {}
-
-    def __contains__(self, socket: Socket) -> bool:
-        return socket in self._unsent
-
-    def __bool__(self) -> bool:
-        return bool(self._unsent)
-
     def keep(self, request: Request, left_bytes: int) -> Generator[Any, Any, None]:
         """So much of the answer to `request` has not been sent: wait for room."""
-        self._unsent[request.connection] = (request, left_bytes)
+        request.connection.user_data = (request, left_bytes)
         yield from self._wait_for(request.connection, EPOLLOUT)
 
     def go_on(self, socket: Socket) -> Generator[Any, Any, bool]:
         """There is room in `socket`: send more; whether that was all."""
         kernel = self._kernel
-        request, left_bytes = self._unsent[socket]
+        request, left_bytes = socket.user_data
         request.begin(kernel.thread, kernel.now_ns)
         sent_bytes = yield from kernel.sendto(socket, request, left_bytes)
         if sent_bytes < left_bytes:
-            self._unsent[socket] = (request, left_bytes - sent_bytes)
+            socket.user_data = (request, left_bytes - sent_bytes)
             return False
-        del self._unsent[socket]
+        socket.user_data = None
         yield from self._wait_for(socket, EPOLLIN)
         return True
 
@@ -215,7 +209,7 @@ class Jobs:
         """
         kernel = self._kernel
         if socket is not None:
-            if self._replies and socket in self._replies:
+            if socket.user_data is not None:
                 return (yield from self._replies.go_on(socket))
             message = yield from kernel.recvfrom(socket)
             if isinstance(message, Request):
@@ -253,6 +247,10 @@ class Jobs:
         if sent_bytes < size_bytes:
             yield from self._replies.keep(request, size_bytes - sent_bytes)
         return True
+
+    def may_read(self, socket: Socket) -> bool:
+        """Whether the answer before has been sent as a whole."""
+        return socket.user_data is None
 
     def _start_call(self, device: "Device", query: Query) -> Generator[Any, Any, None]:
         socket, is_new = yield from self._server.connection_to(self._kernel, device)

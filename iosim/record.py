@@ -93,6 +93,7 @@ class Record:
     waits: int
     wait_events: int
     wasted_polls: int
+    spurious_wakeups: int
     own_work_ns: int
     cores_ns: tuple[Mapping[str, int], ...]
     """CPU time by cause, per core; each core's adds up to `window_ns`."""
@@ -101,6 +102,8 @@ class Record:
     """Peaks by what it is used for; they need not coincide."""
     memory_peak_bytes: int
     """Peak of all uses together."""
+    served: tuple[int, ...]
+    """Requests answered by each worker, of a program that shares them out among some."""
     # Details.
     threads: tuple[ThreadRecord, ...]
     requests: tuple[RequestRecord, ...]

@@ -47,6 +47,7 @@ class Snapshot:
     """ns held, waits, ns waited."""
     parts_ns: tuple[int, ...]
     answered: int
+    served: Counter[int]
 
 
 COUNTERS = (
@@ -58,6 +59,7 @@ COUNTERS = (
     "waits",
     "wait_events",
     "wasted_polls",
+    "spurious_wakeups",
     "own_work_ns",
 )
 """Attributes of the machine that only ever grow."""
@@ -73,6 +75,8 @@ class Recording:
         self._done: list[Request] = []
         self._answered = 0
         self._parts_ns = [0] * len(PARTS)
+        # Answered requests by the number of the worker that served them.
+        self._served: Counter[int] = Counter()
         self._histograms: list[Histogram] = []
         self._snapshots: list[Snapshot] = []
         self._mser = Mser()
@@ -100,6 +104,8 @@ class Recording:
         while len(self._sample) > SAMPLE_MOST:
             del self._sample[1::2]
             self._stride *= 2
+        if self._machine.workers:
+            self._served.update(request.thread.number for request in done)
         self._answered += len(done)
         done.clear()
 
@@ -135,6 +141,7 @@ class Recording:
             else None,
             parts_ns=tuple(self._parts_ns),
             answered=self._answered,
+            served=self._served.copy(),
         )
 
     def finish(
@@ -151,6 +158,7 @@ class Recording:
             concurrency={n: d.usage().concurrency for n, d in self._devices.items()},
             memory_bytes=dict(machine.memory.peak),
             memory_peak_bytes=machine.memory.peak_bytes,
+            workers=tuple(worker.number for worker in machine.workers),
             fates=fates,
             threads=threads,
             order=order,
@@ -172,6 +180,7 @@ class Observation:
     concurrency: dict[str, int | None]
     memory_bytes: dict[str, int]
     memory_peak_bytes: int
+    workers: tuple[int, ...]
     fates: dict[str, int]
     threads: tuple[ThreadRecord, ...]
     order: str
@@ -215,6 +224,7 @@ class Observation:
             waits=counts["waits"],
             wait_events=counts["wait_events"],
             wasted_polls=counts["wasted_polls"],
+            spurious_wakeups=counts["spurious_wakeups"],
             own_work_ns=counts["own_work_ns"],
             cores_ns=tuple(
                 _differences(CAUSES, now, then)
@@ -231,6 +241,7 @@ class Observation:
             },
             memory_bytes=self.memory_bytes,
             memory_peak_bytes=self.memory_peak_bytes,
+            served=tuple(last.served[worker] - first.served[worker] for worker in self.workers),
             threads=self.threads,
             requests=tuple(r for r in self.sample if r.intended_ns >= first.at_ns),
             interpreter_lock=_interpreter_lock(last, first),

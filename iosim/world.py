@@ -69,6 +69,7 @@ def build(
         descriptor_limit=spec.descriptors,
         working_set_bytes=scenario.server.working_set,
         trace=trace,
+        flow_hashes=flow_hashes(streams),
     )
     machine.memory.take(
         "process",
@@ -210,6 +211,13 @@ def _steps(scenario: Scenario, devices: dict[str, Any]) -> tuple[Step, ...]:
         else:
             steps.append((SLEEP, None))
     return tuple(steps)
+
+
+def flow_hashes(streams: Streams) -> Iterator[int]:
+    """Endless hashes of 32 bits, one a connection."""
+    rng = streams.generator("flow hash")
+    while True:
+        yield from rng.integers(0, 1 << 32, 1024).tolist()
 
 
 def amounts(scenario: Scenario, streams: Streams) -> Iterator[Any]:

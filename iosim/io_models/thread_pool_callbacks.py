@@ -95,7 +95,7 @@ class Loop:
                     while (connection := (yield from kernel.accept4(socket))) is not EAGAIN:
                         connection.nonblocking = True
                         yield from kernel.epoll_ctl_add(epoll, connection)
-                elif self.replies and socket in self.replies:
+                elif socket.user_data is not None:
                     yield from self.replies.go_on(socket)
                 else:
                     request = yield from kernel.recvfrom(socket)

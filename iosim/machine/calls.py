@@ -48,7 +48,7 @@ def expire(machine: "Machine", thread: Thread) -> None:
 class Calls:
     """A thread's access to the machine; the base of every family of syscalls."""
 
-    __slots__ = ("costs", "env", "machine", "syscalls", "thread")
+    __slots__ = ("costs", "env", "machine", "syscalls", "thread", "woken_for")
 
     def __init__(self, thread: Thread, machine: "Machine") -> None:
         self.thread = thread
@@ -56,6 +56,8 @@ class Calls:
         self.env = machine.env
         self.costs = machine.costs
         self.syscalls = machine.syscalls
+        # What epoll_wait has reported to the thread when it was last woken in it.
+        self.woken_for: list[Any] = []
 
     @property
     def now_ns(self) -> int:

@@ -74,6 +74,8 @@ class Costs:
     """clone3(2), for the thread that calls it."""
     thread_exit_ns: int
     """A thread's end."""
+    fork_ns: int
+    """fork(2), for the process that calls it."""
     # --- sockets
     accept4_ns: int
     """Taking a connection from the accept queue."""
@@ -168,6 +170,8 @@ class Costs:
     """Making one (descriptor, event) pair of a readiness answer."""
     cpython_thread_start_ns: int
     """What starting a thread costs the interpreter on top."""
+    cpython_fork_ns: int
+    """What os.fork does besides the kernel's part."""
     cpython_coroutine_switch_ns: int
     """Going from one coroutine to another in CPython."""
     cpython_queue_operation_ns: int
@@ -214,6 +218,9 @@ class Costs:
     """A native process by itself."""
     cpython_process_memory_bytes: int
     """A CPython process by itself."""
+    forked_process_memory_bytes: int
+    """What a forked process has for itself, kernel stack and page tables included."""
+    cpython_forked_process_memory_bytes: int
 
     epoll_wait_whole_ns: int = field(init=False, repr=False, compare=False)
     recvfrom_whole_ns: int = field(init=False, repr=False, compare=False)

@@ -206,6 +206,14 @@ class CPythonKernel(Kernel):
             self.thread.charge(USER, self.costs.cpython_thread_start_ns, "Thread.start")
         return (yield from super().spawn(name, program, native))
 
+    def fork(self, name: str, program: Callable[[Kernel], Program]) -> Generator[Any, Any, Thread]:
+        self.thread.charge(USER, self.costs.cpython_fork_ns, "os.fork")
+        return (yield from super().fork(name, program))
+
+    def in_child(self, thread: Thread) -> Kernel:
+        interpreter = InterpreterLock(self.interpreter.switch_interval_ns)
+        return CPythonKernel(thread, self.machine, interpreter)
+
     def accept4(self, listener: Socket) -> Generator[Any, Any, Any]:
         return self._outside(super().accept4(listener))
 
@@ -228,9 +236,14 @@ class CPythonKernel(Kernel):
         return self._outside(super().eventfd_write(eventfd))
 
     def epoll_ctl_add(
-        self, epoll: Epoll, socket: Socket, edge: bool = False
+        self,
+        epoll: Epoll,
+        socket: Socket,
+        edge: bool = False,
+        oneshot: bool = False,
+        exclusive: bool = False,
     ) -> Generator[Any, Any, None]:
-        return self._outside(super().epoll_ctl_add(epoll, socket, edge))
+        return self._outside(super().epoll_ctl_add(epoll, socket, edge, oneshot, exclusive))
 
     def epoll_ctl_mod(self, epoll: Epoll, socket: Socket, events: str) -> Generator[Any, Any, None]:
         return self._outside(super().epoll_ctl_mod(epoll, socket, events))
@@ -297,3 +310,7 @@ class CPythonKernel(Kernel):
     @property
     def thread_memory_bytes(self) -> int:
         return self.costs.cpython_thread_memory_bytes
+
+    @property
+    def forked_process_memory_bytes(self) -> int:
+        return self.costs.cpython_forked_process_memory_bytes

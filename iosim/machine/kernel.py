@@ -1,12 +1,14 @@
 """The kernel as a thread of a native program sees it: every syscall there is.
 
 The families live in files of their own; here are the few that fit in none: creating
-threads, connecting to a device, eventfd, and the user-space costs that depend on the
+threads and processes, connecting to a device, eventfd, and the user-space costs that depend on the
 runtime.
 
 Scope: the calls that the shipped I/O models make.
-Not modelled: fork, file systems, memory management.
-Source: clone(2), connect(2), eventfd(2).
+Not modelled: file systems, memory management; a forked process has the address space of
+its own only in memory: switching to it costs what switching to a thread does, descriptors
+are one table for all, and pages that it comes to write later are not counted.
+Source: clone(2), fork(2), connect(2), eventfd(2).
 Validated by: tests/timeline
 """
 
@@ -15,12 +17,13 @@ from typing import Any
 
 from iosim.machine.locks import LockCalls
 from iosim.machine.readiness import ReadinessCalls
+from iosim.machine.reuseport import ListenCalls
 from iosim.machine.signals import SignalCalls
 from iosim.machine.sockets import Socket, SocketCalls
 from iosim.machine.thread import ENTRY, RUN, SYSCALL, USER, Program, Thread
 
 
-class Kernel(SocketCalls, ReadinessCalls, LockCalls, SignalCalls):
+class Kernel(SocketCalls, ListenCalls, ReadinessCalls, LockCalls, SignalCalls):
     """What a thread can ask of its kernel."""
 
     __slots__ = ()
@@ -39,6 +42,27 @@ class Kernel(SocketCalls, ReadinessCalls, LockCalls, SignalCalls):
         spawned = self.machine.spawn(name, program, native)
         yield from self.return_to_user()
         return spawned
+
+    def fork(
+        self, name: str, program: Callable[["Kernel"], Program]
+    ) -> Generator[Any, Any, Thread]:
+        """Start a process whose one thread runs `program(kernel)`; all sockets are shared."""
+        thread, costs = self.thread, self.costs
+        self.syscalls["clone"] += 1
+        thread.charge(ENTRY, costs.syscall_ns + costs.fork_ns, "clone")
+        if thread.debt_ns:
+            yield RUN
+        forked = self.machine.spawn(name, program, parent=self)
+        yield from self.return_to_user()
+        return forked
+
+    def in_child(self, thread: Thread) -> "Kernel":
+        """The kernel as the one thread of a forked process sees it."""
+        return Kernel(thread, self.machine)
+
+    def enlist(self) -> None:
+        """Be one of the workers among which requests are shared out. Plain call."""
+        self.machine.workers.append(self.thread)
 
     def acts(self, program: Callable[["Kernel"], Program]) -> list[Callable[[], Program]]:
         """A thread's program with what starting and ending it adds, in order."""
@@ -114,6 +138,11 @@ class Kernel(SocketCalls, ReadinessCalls, LockCalls, SignalCalls):
     def thread_memory_bytes(self) -> int:
         """What a thread of this runtime keeps in memory."""
         return self.costs.thread_memory_bytes
+
+    @property
+    def forked_process_memory_bytes(self) -> int:
+        """What a forked process of this runtime has in memory for itself alone."""
+        return self.costs.forked_process_memory_bytes
 
     def switch_coroutine(self, ns: int | None = None) -> None:
         """Owe a switch between coroutines: `ns`, or what the runtime's own cost. Plain call."""

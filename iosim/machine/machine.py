@@ -11,8 +11,9 @@ Validated by: tests/timeline/test_machine.py, tests/theory
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from iosim.errors import DescriptorLimit
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 SYSCALLS = (
     "accept4",
+    "bind",
+    "clone",
     "clone3",
     "close",
     "connect",
@@ -40,6 +43,7 @@ SYSCALLS = (
     "epoll_wait",
     "eventfd2",
     "futex",
+    "listen",
     "nanosleep",
     "pause",
     "poll",
@@ -50,6 +54,8 @@ SYSCALLS = (
     "rt_sigreturn",
     "select",
     "sendto",
+    "setsockopt",
+    "socket",
     "timer_settime",
     "write",
 )
@@ -95,6 +101,7 @@ class Machine:
         descriptor_limit: int = 20_000,
         working_set_bytes: int = 0,
         trace: "Trace | None" = None,
+        flow_hashes: Iterator[int] | None = None,
     ) -> None:
         self.env = env
         self.costs = costs
@@ -104,6 +111,8 @@ class Machine:
         self._working_set_bytes = costs.thread_working_set_bytes + working_set_bytes
         self.threads: list[Thread] = []
         self.cores = [Core(self, number, run_queue()) for number in range(cores)]
+        # 32 bits for each new connection's addresses and ports, drawn where they are needed.
+        self.flow_hashes = repeat(0) if flow_hashes is None else flow_hashes
         # Counted since the start.
         self.syscalls = dict.fromkeys(SYSCALLS, 0)
         self.voluntary = 0
@@ -114,8 +123,11 @@ class Machine:
         self.waits = 0
         self.wait_events = 0
         self.wasted_polls = 0
+        self.spurious_wakeups = 0
         self.own_work_ns = 0
         self.ended_threads = 0
+        # Threads among which a program shares out its requests, if it has said so.
+        self.workers: list[Thread] = []
         self.memory = Memory()
         # One-shot timers that call back.
         # Who polls in user space, for counting what it has done so far.
@@ -130,22 +142,32 @@ class Machine:
     # ----------------------------------------------------------------------- threads
 
     def spawn(
-        self, name: str, program: Callable[["Kernel"], Program], native: bool = False
+        self,
+        name: str,
+        program: Callable[["Kernel"], Program],
+        native: bool = False,
+        parent: "Kernel | None" = None,
     ) -> Thread:
         """Start a thread that runs `program(kernel)`. Plain call; costs are the caller's.
 
-        `native`: it runs outside the runtime's interpreter, if there is one.
+        `native`: it runs outside the runtime's interpreter, if there is one. `parent`: it is
+        the only thread of a new process, forked by that one.
         """
         number = len(self.threads) + self.ended_threads
         thread = Thread(number, name, self._working_set_bytes)
-        thread.kernel = kernel = self._kernel(thread, self, native)
+        if parent is None:
+            thread.kernel = kernel = self._kernel(thread, self, native)
+            thread.memory = ("threads", kernel.thread_memory_bytes)
+        else:
+            thread.kernel = kernel = parent.in_child(thread)
+            thread.memory = ("processes", kernel.forked_process_memory_bytes)
         thread.acts = kernel.acts(program)
         thread.generator = thread.acts.pop(0)()
         thread.core = core = self._emptiest()
         thread.entity = core.run_queue.entity()
         thread.since_ns = thread.woken_ns = self.env._now
         self.threads.append(thread)
-        self.memory.take("threads", kernel.thread_memory_bytes)
+        self.memory.take(*thread.memory)
         if self.trace is not None:
             self.trace.spawned(thread, self.env._now)
         core.accept(thread)
@@ -160,7 +182,7 @@ class Machine:
     def ended(self, thread: Thread) -> None:
         """Forget an ended thread."""
         self.threads.remove(thread)
-        self.memory.give_back("threads", thread.kernel.thread_memory_bytes)
+        self.memory.give_back(*thread.memory)
         self.ended_threads += 1
 
     # ----------------------------------------------------------------------- waking
@@ -170,6 +192,8 @@ class Machine:
         socket.received.append(message)
         if socket.wait_queue.sleepers:
             self.wake_one(socket.wait_queue)
+            while socket.wait_queue.wakes_all and socket.wait_queue.sleepers:
+                self.wake_one(socket.wait_queue)
         for watcher in socket.watchers:
             watcher.on_readable(socket)
 

@@ -8,7 +8,13 @@ What it models:
 - `epoll` is told once what to watch. Arrival puts the item on the ready list by a
   callback; `epoll_wait` looks at that list alone. Level-triggered, a reported item goes
   back on the list and is found empty or not by the next call; edge-triggered, it comes
-  back only when more arrives.
+  back only when more arrives; one-shot (EPOLLONESHOT), not before epoll_ctl re-arms it.
+- Several threads may wait on one epoll: an arrival wakes the one that came last. A call
+  that leaves something on the ready list, as each does that reports a level-triggered
+  item, wakes the next thread: which may be told of the same, or find that it is gone.
+- Several epolls may watch one socket, as a listener: all hear of an arrival, the latest to
+  be added first. Of those that were added with EPOLLEXCLUSIVE, the first to be added
+  whose thread waits is woken and those behind it hear nothing: one gets nearly all.
 - A `Ring` is what a program polls in user space: it asks socket after socket. The
   simulator leaps over fruitless asks, and still charges and counts each.
 
@@ -16,10 +22,12 @@ A scan's answer is what was true at its end.
 
 Each waits for data or for room in a socket's send buffer (EPOLLOUT, POLLOUT), not for both.
 
-Not modelled: EPOLLONESHOT, POLLPRI, nested epoll, several waiters per epoll.
-Source: select(2), poll(2), epoll(7); Linux 6.18 fs/select.c, fs/eventpoll.c; Gammo et al.,
+Not modelled: POLLPRI, nested epoll.
+Source: select(2), poll(2), epoll(7), epoll_ctl(2); Linux 6.18 fs/select.c, fs/eventpoll.c
+(ep_poll_callback, ep_ptable_queue_proc, ep_done_scan), kernel/sched/wait.c; Gammo et al.,
 "Comparing and Evaluating epoll, select, and poll", OLS 2004.
-Validated by: tests/timeline/test_readiness.py, tests/shape/test_r1_descriptors.py
+Validated by: tests/timeline/test_readiness.py, tests/timeline/test_shared_readiness.py,
+tests/shape/test_r1_descriptors.py
 """
 
 from bisect import bisect_left, insort
@@ -51,12 +59,14 @@ def is_ready(socket: Socket, events: str) -> bool:
 class Item:
     """One socket in an epoll's interest list."""
 
-    __slots__ = ("edge", "epoll", "events", "listed", "socket")
+    __slots__ = ("edge", "epoll", "events", "listed", "oneshot", "socket")
 
-    def __init__(self, epoll: "Epoll", socket: Socket, edge: bool) -> None:
+    def __init__(self, epoll: "Epoll", socket: Socket, edge: bool, oneshot: bool) -> None:
         self.epoll = epoll
         self.socket = socket
-        self.edge = edge
+        # Reported once for each arrival; once until epoll_ctl arms it again.
+        self.edge = edge or oneshot
+        self.oneshot = oneshot
         self.listed = False
         self.events = EPOLLIN
 
@@ -65,30 +75,72 @@ class Item:
         """Whether what is waited for is there."""
         return is_ready(self.socket, self.events)
 
-    def on_readable(self, socket: Socket) -> None:
-        if self.events is EPOLLIN:
-            self._list()
+    def join(self) -> None:
+        """Hear of arrivals, before those that have been added earlier."""
+        self.socket.watchers.insert(0, self)
+
+    def leave(self) -> None:
+        """Hear of them no longer."""
+        self.socket.watchers.remove(self)
+
+    def on_readable(self, socket: Socket) -> bool:
+        """Put it on the ready list; whether a thread has been woken by that."""
+        return self.events is EPOLLIN and self._list()
 
     def on_writable(self, socket: Socket) -> None:
         if self.events is EPOLLOUT:
             self._list()
 
-    def change(self, events: str) -> None:
-        """Wait for `events` from now on."""
-        self.events = events
-        if self.ready:
-            self._list()
-
-    def _list(self) -> None:
+    def _list(self) -> bool:
+        epoll = self.epoll
         if not self.listed:
             self.listed = True
-            epoll = self.epoll
             epoll.ready.append(self)
-            if epoll.wait_queue.sleepers:
-                epoll.machine.wake_one(epoll.wait_queue)
+        sleepers = epoll.wait_queue.sleepers
+        if not sleepers:
+            return False
+        epoll.machine.wake_from(epoll.wait_queue, sleepers[-1])
+        return True
 
     def on_closed(self, socket: Socket) -> None:
         self.epoll.forget(socket)
+
+
+class ExclusiveItem(Item):
+    """A socket that other epolls watch, too, of which one is to be woken."""
+
+    __slots__ = ("peers",)
+
+    peers: "ExclusiveItems"
+
+    def join(self) -> None:
+        watchers = self.socket.watchers
+        last = watchers[-1] if watchers else None
+        if isinstance(last, ExclusiveItems):
+            self.peers = last
+        else:
+            self.peers = ExclusiveItems()
+            watchers.append(self.peers)
+        self.peers.items.append(self)
+
+    def leave(self) -> None:
+        self.peers.items.remove(self)
+
+
+class ExclusiveItems:
+    """Those that watch a socket with EPOLLEXCLUSIVE, as they were added: they hear last."""
+
+    def __init__(self) -> None:
+        self.items: list[Item] = []
+
+    def on_readable(self, socket: Socket) -> None:
+        for item in self.items:
+            if item.on_readable(socket):
+                break
+
+    def on_closed(self, socket: Socket) -> None:
+        for item in tuple(self.items):
+            item.on_closed(socket)
 
 
 class Epoll:
@@ -105,7 +157,7 @@ class Epoll:
     def forget(self, socket: Socket) -> None:
         """Watch `socket` no longer."""
         item = self.interest.pop(socket)
-        socket.watchers.remove(item)
+        item.leave()
         self.machine.memory.give_back("epoll items", self.machine.costs.epoll_item_memory_bytes)
         if item.listed:
             self.ready.remove(item)
@@ -316,16 +368,22 @@ class ReadinessCalls(Calls):
         yield
 
     def epoll_ctl_add(
-        self, epoll: Epoll, socket: Socket, edge: bool = False
+        self,
+        epoll: Epoll,
+        socket: Socket,
+        edge: bool = False,
+        oneshot: bool = False,
+        exclusive: bool = False,
     ) -> Generator[Any, Any, None]:
-        """Watch `socket`, level-triggered or edge-triggered."""
+        """Watch `socket`: EPOLLIN with EPOLLET, EPOLLONESHOT, EPOLLEXCLUSIVE if asked for."""
         self.syscalls["epoll_ctl"] += 1
         costs, thread = self.costs, self.thread
         thread.charge(ENTRY, costs.syscall_ns + costs.epoll_ctl_add_ns, "epoll_ctl")
         if thread.debt_ns and not self.undisturbed():
             yield RUN
-        item = epoll.interest[socket] = Item(epoll, socket, edge)
-        socket.watchers.append(item)
+        item = (ExclusiveItem if exclusive else Item)(epoll, socket, edge, oneshot)
+        epoll.interest[socket] = item
+        item.join()
         self.machine.memory.take("epoll items", costs.epoll_item_memory_bytes)
         if socket.received:
             item.on_readable(socket)
@@ -337,7 +395,21 @@ class ReadinessCalls(Calls):
         thread.charge(ENTRY, costs.syscall_ns + costs.epoll_ctl_mod_ns, "epoll_ctl")
         if thread.debt_ns and not self.undisturbed():
             yield RUN
-        epoll.interest[socket].change(events)
+        item = epoll.interest[socket]
+        item.events = events
+        if item.ready and not item.listed:
+            item.listed = True
+            epoll.ready.append(item)
+            yield from self._wake_waiter(epoll, "epoll_ctl")
+
+    def _wake_waiter(self, epoll: Epoll, label: str) -> Generator[Any, Any, None]:
+        """Wake the thread that came last to `epoll`, if one waits there."""
+        if self.thread.debt_ns and epoll.wait_queue.sleepers:
+            yield RUN
+        sleepers = epoll.wait_queue.sleepers
+        if sleepers:
+            self.wake(epoll.wait_queue, label, sleepers[-1])
+            yield from self.return_to_user()
 
     def epoll_ctl_del(self, epoll: Epoll, socket: Socket) -> Generator[Any, Any, None]:
         """Watch `socket` no longer."""
@@ -358,6 +430,7 @@ class ReadinessCalls(Calls):
         if thread.debt_ns and not (epoll.ready and self.undisturbed()):
             yield RUN
         events: list[Socket] = []
+        woken = False
         while True:
             if epoll.ready:
                 events = self._take_ready(epoll, max_events)
@@ -371,9 +444,16 @@ class ReadinessCalls(Calls):
                 yield RUN
                 if epoll.ready:
                     continue
+            if woken:
+                machine.spurious_wakeups += 1
             value = yield from self.sleep_on(epoll.wait_queue, timeout_ns)
             if value is INTERRUPTED or (value is TIMED_OUT and not epoll.ready):
                 break
+            woken = value is not TIMED_OUT
+        if woken:
+            self.woken_for = events
+        if epoll.wait_queue.sleepers and epoll.ready:
+            yield from self._wake_waiter(epoll, "epoll_wait")
         machine.waits += 1
         machine.wait_events += len(events)
         return events
@@ -392,6 +472,8 @@ class ReadinessCalls(Calls):
             events.append(socket)
             if item.edge:
                 item.listed = False
+                if item.oneshot:
+                    item.events = NOTHING
             else:  # level-triggered: it will be looked at again
                 put_back.append(item)
             if len(events) == max_events:
@@ -451,6 +533,8 @@ class ReadinessCalls(Calls):
             ready = descriptors.ready()
             if value is TIMED_OUT or value is INTERRUPTED:
                 break
+            if not ready:
+                machine.spurious_wakeups += 1
         thread.charge(USER, count * costs.poll_answer_ns, "scan the answer")
         machine.waits += 1
         machine.wait_events += len(ready)

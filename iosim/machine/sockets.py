@@ -23,7 +23,16 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from iosim.machine.calls import Calls
 from iosim.machine.costs import REFILL_STEP_BITS, REFILL_STEPS
-from iosim.machine.thread import ENTRY, REFILL, RUN, SOFTIRQ, SYSCALL, Thread, WaitQueue
+from iosim.machine.thread import (
+    ENTRY,
+    INTERRUPTED,
+    REFILL,
+    RUN,
+    SOFTIRQ,
+    SYSCALL,
+    Thread,
+    WaitQueue,
+)
 
 if TYPE_CHECKING:
     from iosim.machine.sending import SendBuffer
@@ -73,7 +82,7 @@ EOF: Final = Part(None, 0, last=True)
 class Watcher(Protocol):
     """Something that wants to know when a socket becomes readable."""
 
-    def on_readable(self, socket: "Socket") -> None:
+    def on_readable(self, socket: "Socket") -> object:
         """Something has arrived on `socket`. Plain call at that instant."""
 
     def on_writable(self, socket: "Socket") -> None:
@@ -183,14 +192,19 @@ class SocketCalls(Calls):
         thread, costs = self.thread, self.costs
         self.syscalls["accept4"] += 1
         thread.charge(ENTRY, costs.syscall_ns, "accept4")
-        if not listener.received:
-            if thread.debt_ns:
+        # Other threads may accept from the same listener: whoever comes first has it.
+        if thread.debt_ns and not (listener.received and self.undisturbed()):
+            yield RUN
+        while not listener.received:
+            if listener.nonblocking:
                 yield RUN
-            while not listener.received:
-                if listener.nonblocking:
-                    yield RUN
-                    return EAGAIN
-                yield listener.wait_queue
+                if self.woken_for == [listener]:  # another thread was faster
+                    self.machine.spurious_wakeups += 1
+                    self.woken_for = []
+                return EAGAIN
+            if (yield listener.wait_queue) is not INTERRUPTED and not listener.received:
+                self.machine.spurious_wakeups += 1
+        self.woken_for = []
         connection = listener.received.pop(0)
         thread.charge(SYSCALL, costs.accept4_ns, "accept4")
         self.machine.open_descriptor(connection)

@@ -20,7 +20,7 @@ Validated by: tests/timeline/test_core.py
 """
 
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 if TYPE_CHECKING:
     from iosim.machine.alarm import Alarm
@@ -67,11 +67,22 @@ class WaitQueue:
 
     __slots__ = ("lock", "name", "sleepers")
 
+    wakes_all: ClassVar[bool] = False
+    """Whether an arrival wakes all of them, or one."""
+
     def __init__(self, name: str, lock: Any = None) -> None:
         self.name = name
         # The lock that they wait for, if it is one (its `owner` is known then).
         self.lock = lock
         self.sleepers: list[Thread] = []
+
+
+class Herd(WaitQueue):
+    """Threads that are all woken, as in accept before Linux 2.4; one finds what has arrived."""
+
+    __slots__ = ()
+
+    wakes_all = True
 
 
 class Thread:
@@ -90,6 +101,7 @@ class Thread:
         "kernel",
         "last_run_queue_ns",
         "last_wake_up_ns",
+        "memory",
         "migrations",
         "name",
         "number",
@@ -110,6 +122,8 @@ class Thread:
     kernel: "Kernel"
     core: "Core"
     generator: Program
+    memory: tuple[str, int]
+    """What its memory is used for, and how much that is."""
 
     def __init__(self, number: int, name: str, working_set_bytes: int) -> None:
         self.number = number

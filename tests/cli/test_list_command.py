@@ -102,7 +102,7 @@ def test_the_options_of_every_kind(what: str) -> None:
 
 
 def test_options_say_type_and_default() -> None:
-    assert "trigger  (level | edge; default level)" in options("models", "epoll")
+    assert "trigger  (level | edge | oneshot; default level)" in options("models", "epoll")
     assert "connections.total  (e.g. 10k; default 100)" in options("workloads", "open")
     assert "rate  (e.g. 10k/s; required)" in options("workloads", "open")
     assert "It has no options." in options("schedulers", "fifo")

@@ -40,9 +40,21 @@ def serving(traffic: str) -> list[str]:
 
 OPTIONS: dict[str, list[Data]] = {
     "blocking": [{"own_work_thread": True}],
-    "epoll": [{"trigger": "edge"}, {"max_events": 1}],
+    "epoll": [
+        {"trigger": "edge"},
+        {"max_events": 1},
+        {"trigger": "oneshot"},
+        {"workers": 3},
+        {"workers": 2, "trigger": "edge"},
+        {"workers": 3, "trigger": "oneshot", "max_events": 1},
+        {"workers": 3, "sharing": "shared_listener"},
+        {"workers": 2, "sharing": "exclusive"},
+        {"workers": 3, "sharing": "reuseport"},
+    ],
+    "prefork": [{"processes": 40}, {"wake": "herd", "processes": 30}],
     "nonblocking": [{"pause": "100us"}],
     "aio": [{"notify": "thread"}],
+    "thread_pool": [{"threads": 2}, {"reader": "main"}],
     "thread_pool_callbacks": [{"offload": "handler", "threads": 2}],
     "asyncio": [{"api": "sockets"}],
     "coroutine": [{"max_events": 1}, {"flavour": "longjmp", "stack": "16KiB"}],

@@ -76,4 +76,4 @@ class TestDifferences:
 
 def test_a_name_that_is_not_shipped_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert record.main(["quikstart"]) == 2
-    assert "no scenario quikstart; there are c10k, " in capsys.readouterr().err
+    assert "no scenario quikstart; there are accept_imbalance, " in capsys.readouterr().err

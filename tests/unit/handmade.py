@@ -47,6 +47,7 @@ RECORD = Record(
     waits=2,
     wait_events=5,
     wasted_polls=3,
+    spurious_wakeups=1,
     own_work_ns=100 * MS,
     cores_ns=(
         {
@@ -71,6 +72,7 @@ RECORD = Record(
     devices={"db": DeviceRecord(calls=6, busy_ns=3_000 * MS, queued_ns=1_000 * MS, concurrency=4)},
     memory_bytes={"process": 1_000, "thread stacks": 500},
     memory_peak_bytes=1_400,
+    served=(3, 1, 0),
     threads=(
         ThreadRecord(
             name="main",

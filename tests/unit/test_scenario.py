@@ -531,14 +531,14 @@ BROKEN = {
     "a misspelt option of a model": (
         "max_events: 64",
         "max_event: 64",
-        "23:13: models[1].epoll.max_event: expected one of the keys 'trigger', 'max_events' or"
-        " 'label', found 'max_event'; did you mean 'max_events'?",
+        "23:13: models[1].epoll.max_event: expected one of the keys 'trigger', 'max_events',"
+        " 'workers', 'sharing' or 'label', found 'max_event'; did you mean 'max_events'?",
     ),
     "an option that is one of two words": (
         "trigger: edge",
         "trigger: egde",
-        "24:13: models[2].epoll.trigger: expected 'level' or 'edge', found 'egde'; did you mean"
-        " 'edge'?",
+        "24:13: models[2].epoll.trigger: expected 'level', 'edge' or 'oneshot', found 'egde';"
+        " did you mean 'edge'?",
     ),
     "a label that is a number": (
         "- blocking",
@@ -561,8 +561,8 @@ BROKEN = {
         "- blocking",
         "- threads",
         "22:5: models[0]: expected an I/O model for a workload of requests (aio, asyncio,"
-        " blocking, coroutine, epoll, goroutine, nonblocking, poll, select,"
-        " thread_pool_callbacks), found 'threads', which serves items",
+        " blocking, coroutine, epoll, goroutine, io_uring, nonblocking, poll, prefork, select,"
+        " signal_driven, thread_pool, thread_pool_callbacks), found 'threads', which serves items; did you mean 'thread_pool'?",
     ),
     "no models": (MODELS, "", "1:1: expected key 'models', found only"),
     "models that are none": (

@@ -97,6 +97,19 @@ class Costs:
     epoll_ctl_add_ns: int
     epoll_ctl_mod_ns: int
     epoll_ctl_del_ns: int
+    # --- io_uring
+    io_uring_setup_ns: int
+    io_uring_enter_ns: int
+    io_uring_fill_ns: int
+    """Filling in an SQE, in user space."""
+    io_uring_per_sqe_ns: int
+    """Issuing an SQE, without what it asks for."""
+    io_uring_per_cqe_ns: int
+    """Posting a CQE, and the program's look at it."""
+    io_uring_poll_arm_ns: int
+    """Arming a poll, and the task work that it queues when something arrives."""
+    io_uring_sqpoll_round_ns: int
+    """A look in vain of SQPOLL's thread."""
     # --- synchronization, signals, timers
     lock_ns: int
     """An uncontended lock or unlock in user space."""
@@ -110,6 +123,11 @@ class Costs:
     signal_deliver_ns: int
     sigreturn_ns: int
     sigprocmask_ns: int
+    fcntl_ns: int
+    sigtimedwait_ns: int
+    """Looking whether a signal is pending."""
+    signal_take_ns: int
+    """Taking one out of the queue, with its siginfo."""
     timer_set_ns: int
     timer_slack_ns: int
     """How late a sleeping thread's timer may fire, so as to share an interrupt."""
@@ -143,6 +161,8 @@ class Costs:
     socket_memory_bytes: int
     epoll_item_memory_bytes: int
     poll_entry_memory_bytes: int
+    io_uring_entry_memory_bytes: int
+    """An SQE and the two CQEs that there is room for."""
     process_memory_bytes: int
     cpython_process_memory_bytes: int
 

@@ -18,9 +18,10 @@ from iosim.machine.readiness import ReadinessCalls
 from iosim.machine.signals import SignalCalls
 from iosim.machine.sockets import Socket, SocketCalls
 from iosim.machine.thread import ENTRY, RUN, SYSCALL, USER, Program, Thread
+from iosim.machine.uring import UringCalls
 
 
-class Kernel(SocketCalls, ReadinessCalls, LockCalls, SignalCalls):
+class Kernel(SocketCalls, ReadinessCalls, LockCalls, SignalCalls, UringCalls):
     """What a thread can ask of its kernel."""
 
     __slots__ = ()

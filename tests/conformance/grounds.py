@@ -45,6 +45,15 @@ OPTIONS: dict[str, list[Data]] = {
     "aio": [{"notify": "thread"}],
     "thread_pool_callbacks": [{"offload": "handler", "threads": 2}],
     "coroutine": [{"max_events": 1}],
+    # So short that it overflows.
+    "signal_driven": [{"queue": 1}, {"queue": 4}],
+    "io_uring": [
+        {"multishot": True, "skip_send": True},
+        {"sqpoll": True, "sq_thread_idle": "50us"},
+        # So few that both rings overflow.
+        {"entries": 2, "workers": 1},
+        {"entries": 1, "sqpoll": True, "multishot": True},
+    ],
 }
 """Options worth a run of their own; of a model that is not named, the defaults."""
 

@@ -226,9 +226,7 @@ class CPythonKernel(Kernel):
     ) -> Generator[Any, Any, list[Socket]]:
         return self._events(super().poll(descriptors, timeout_ns))
 
-    def fcntl(
-        self, socket: Socket, command: str, signals: IoSignals
-    ) -> Generator[Any, Any, None]:
+    def fcntl(self, socket: Socket, command: str, signals: IoSignals) -> Generator[Any, Any, None]:
         return self._outside(super().fcntl(socket, command, signals))
 
     def sigtimedwait(

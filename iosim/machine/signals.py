@@ -92,9 +92,7 @@ class SignalCalls(Calls):
         return IoSignals(self.machine, limit)
         yield
 
-    def fcntl(
-        self, socket: Socket, command: str, signals: IoSignals
-    ) -> Generator[Any, Any, None]:
+    def fcntl(self, socket: Socket, command: str, signals: IoSignals) -> Generator[Any, Any, None]:
         """Set the owner, the signal, or O_ASYNC: from then on arrivals are signalled."""
         thread, costs = self.thread, self.costs
         self.syscalls["fcntl"] += 1

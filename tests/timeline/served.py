@@ -1,4 +1,4 @@
-"""An I/O model's whole program on the bench: requests come at given instants; when do answers leave?"""
+"""An I/O model's whole program on the bench: requests come when they are told to."""
 
 from collections.abc import Sequence
 from functools import partial

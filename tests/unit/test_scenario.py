@@ -560,7 +560,8 @@ BROKEN = {
         "- blocking",
         "- threads",
         "22:5: models[0]: expected an I/O model for a workload of requests (aio, blocking,"
-        " coroutine, epoll, nonblocking, poll, select, thread_pool_callbacks), found 'threads',"
+        " coroutine, epoll, io_uring, nonblocking, poll, select, signal_driven,"
+        " thread_pool_callbacks), found 'threads',"
         " which serves items",
     ),
     "no models": (MODELS, "", "1:1: expected key 'models', found only"),

@@ -20,7 +20,7 @@ from iosim.profile import load
 from iosim.scenario import from_data
 from iosim.simulation import run_once
 
-RATE_PER_S = 25_000
+RATE_PER_S = 20_000
 DEMAND_NS = 20_000
 
 

@@ -222,6 +222,7 @@ class Clients:
         elif request is None:
             self.offer(start_ns, client, delays_ns)
         else:
+            request.client_ns = start_ns - request.intended_ns
             self.network.deliver(client.socket, request)
 
     def send_next(self, client: Client) -> None:

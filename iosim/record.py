@@ -45,6 +45,7 @@ class RequestRecord:
     number: int
     intended_ns: int
     response_ns: int
+    client_ns: int
     network_ns: int
     queue_ns: int
     wake_up_ns: int

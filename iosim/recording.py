@@ -172,6 +172,17 @@ class Observation:
     replication: int
     events: int
 
+    def slice_at(self, at_ns: int) -> int:
+        """The slice that begins at `at_ns`."""
+        return [snapshot.at_ns for snapshot in self.snapshots].index(at_ns)
+
+    def slice_after(self, answers: int) -> int:
+        """The first slice that begins after so many answers; at most half of all."""
+        half = len(self.snapshots) // 2
+        until = self.snapshots[0].answered + answers
+        ended = (i for i, s in enumerate(self.snapshots[:half]) if s.answered >= until)
+        return next(ended, half)
+
     def record(self, first_slice: int, warning: str | None) -> Record:
         """The record of what came after the first `first_slice` slices."""
         start, first, last = self.snapshots[0], self.snapshots[first_slice], self.snapshots[-1]
@@ -236,32 +247,25 @@ def _differences(names: Sequence[str], now: Sequence[int], then: Sequence[int]) 
 
 
 def cut_warm_up(runs: Sequence[Observation], warm_up: int | str) -> list[Record]:
-    """The records of all replications of one model, with the same warm-up left out of each.
+    """The records of all replications of one model, with the warm-up left out of each.
 
-    warm_up: ns, `none`, or `auto`: MSER-5 on the average over the replications.
+    warm_up: ns, `none`, or `auto`: MSER-5 on the average over the other replications. A cut
+    found in the data that it cuts lies where it removes a busy spell, and biases the mean low;
+    what the others say about the warm-up is independent of what is then averaged.
     """
-    first_slice, warning = _first_slice(runs, warm_up)
-    return [run.record(first_slice, warning) for run in runs]
-
-
-def _first_slice(runs: Sequence[Observation], warm_up: int | str) -> tuple[int, str | None]:
-    if warm_up == "none" or not runs:
-        return 0, None
+    if warm_up == "none":
+        return [run.record(0, None) for run in runs]
     if isinstance(warm_up, int):
-        snapshots = runs[0].snapshots[:-1]
-        until_ns = snapshots[0].at_ns + warm_up
-        ended = [i for i, s in enumerate(snapshots) if s.at_ns >= until_ns]
-        return (ended[0] if ended else len(snapshots) - 1), None
-    truncation = Mser.average([run.mser for run in runs]).truncation()
-    warning = truncation.warning
-    if len(runs) == 1 and truncation.observations and warning is None:
-        warning = (
-            "warm-up found in a single replication: a busy spell may have been taken for it,"
-            " and the mean be low by some percent; use more replications"
-        )
-    last_slice = 0
+        return [run.record(run.slice_at(run.snapshots[0].at_ns + warm_up), None) for run in runs]
+    records = []
     for run in runs:
-        answered = run.snapshots[0].answered + truncation.observations
-        ended = [i for i, s in enumerate(run.snapshots) if s.answered >= answered]
-        last_slice = max(last_slice, ended[0] if ended else SLICES)
-    return min(last_slice, SLICES // 2), warning
+        others = [other.mser for other in runs if other is not run]
+        truncation = Mser.average(others or [run.mser]).truncation()
+        warning = truncation.warning
+        if not others and truncation.observations and warning is None:
+            warning = (
+                "warm-up found in a single replication: a busy spell may have been taken for it,"
+                " and the mean be low by some percent; use more replications"
+            )
+        records.append(run.record(run.slice_after(truncation.observations), warning))
+    return records

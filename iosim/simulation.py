@@ -115,9 +115,10 @@ class _Run:
             core.sync()
         for thread in world.machine.threads:
             self._baseline[thread.number] = _thread_record(thread)
-        self._boundaries = [
-            start_ns + duration_ns * (index + 1) // SLICES for index in range(SLICES)
-        ]
+        after_ns = {duration_ns * (index + 1) // SLICES for index in range(SLICES)}
+        if isinstance(self._scenario.run.warm_up, int):
+            after_ns.add(self._scenario.run.warm_up)
+        self._boundaries = [start_ns + ns for ns in sorted(after_ns)]
         world.recording.boundary()
         self._boundary.set(self._boundaries[0])
         world.start()

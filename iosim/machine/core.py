@@ -181,6 +181,11 @@ class Core:
             if cold_ns:
                 prefix.append((REFILL, cold_ns, "cold execution"))
             prefix_ns = charged_ns + cold_ns
+        # Whoever had the core before, be it the idle task.
+        ns = costs.context_switch_ns
+        if ns:
+            prefix.append((SWITCH, ns, "context switch"))
+            prefix_ns += ns
         if thread.core is not self:
             self.machine.migrations += 1
             thread.migrations += 1
@@ -190,10 +195,6 @@ class Core:
             if last is not None:
                 self.switches += 1
             self.last_thread = thread
-            ns = costs.context_switch_ns
-            if ns:
-                prefix.append((SWITCH, ns, "context switch"))
-                prefix_ns += ns
             size = thread.working_set_bytes
             if size:
                 touched_bytes = thread.touched_bytes

@@ -172,14 +172,17 @@ class Costs:
     """With the kernel's entry."""
     _leave_idle: tuple[tuple[int, int, int], ...] = field(init=False, repr=False, compare=False)
     _refill: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    moved_step: int = field(init=False, repr=False, compare=False)
+    """The step for data that another core's caches hold."""
     connection_refill_ns: tuple[int, ...] = field(init=False, repr=False, compare=False)
     """`refill` of `connection_bytes`, by distance in steps of 16 KiB; the last for more."""
 
     def __post_init__(self) -> None:
         steps = tuple(
             (
-                interpolate(self.idle_exit_ns, idle_ns),
-                interpolate(self.idle_exit_charged_ns, idle_ns),
+                latency_ns := interpolate(self.idle_exit_ns, idle_ns),
+                # A part of the latency: not more than all of it, whatever has been changed.
+                min(latency_ns, interpolate(self.idle_exit_charged_ns, idle_ns)),
                 interpolate(self.cold_execution_ns, idle_ns),
             )
             for idle_ns in (
@@ -199,6 +202,8 @@ class Costs:
             for step in (*range(REFILL_STEPS), 1 << 40)
         ]
         object.__setattr__(self, "_refill", tuple(per_kib_ns))
+        moved_step = min(self.cache_bytes >> REFILL_STEP_BITS, REFILL_STEPS)
+        object.__setattr__(self, "moved_step", moved_step)
         size = self.connection_bytes
         connection_refill_ns = tuple(ns * size >> 10 for ns in per_kib_ns)
         object.__setattr__(self, "connection_refill_ns", connection_refill_ns)

@@ -3,7 +3,8 @@
 What it models: each instant between the intended send time and the answer's arrival
 belongs to exactly one part of the response time:
 
-- network: from the intended send time to the server's socket, and the answer's way back;
+- client: waiting at the client for its connection, which an earlier request occupies;
+- network: on the way to the server's socket, and the answer's way back;
 - queue: ready, while the thread that will serve it is busy with others;
 - wake_up: the serving thread is being woken: idle exit, context switch, refill;
 - run_queue: the serving thread is runnable and waits for a core;
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from iosim.machine.thread import Thread
     from iosim.machine.trace import Trace
 
-PARTS: Final = ("network", "queue", "wake_up", "run_queue", "cpu", "lock", "device")
+PARTS: Final = ("client", "network", "queue", "wake_up", "run_queue", "cpu", "lock", "device")
 
 WAITING: Final = 0
 ANSWERED: Final = 1
@@ -40,6 +41,7 @@ class Request:
         "begun_ns",
         "bytes",
         "client",
+        "client_ns",
         "connection",
         "cpu_ns",
         "delays_ns",
@@ -88,14 +90,14 @@ class Request:
         self.bytes = bytes_
         self.reply_bytes = reply_bytes
         self.state = WAITING
-        self.network_ns = self.queue_ns = self.wake_up_ns = self.run_queue_ns = 0
+        self.client_ns = self.network_ns = self.queue_ns = self.wake_up_ns = self.run_queue_ns = 0
         self.cpu_ns = self.lock_ns = self.device_ns = 0
         # The server's note of how far the handler has come.
         self.next_step = 0
 
     def delivered(self, now: int) -> None:
         """It has reached the server's socket."""
-        self.network_ns = now - self.intended_ns
+        self.network_ns = now - self.intended_ns - self.client_ns
         self.ready_ns = now
 
     def begin(self, thread: "Thread", now: int) -> None:

@@ -182,7 +182,7 @@ class SocketCalls(Calls):
         if socket.core is core:
             step = (touched_bytes - socket.touched_bytes) >> REFILL_STEP_BITS
         else:
-            step = REFILL_STEPS
+            step = costs.moved_step
             socket.core = core
         core.touched_bytes = socket.touched_bytes = touched_bytes + costs.connection_bytes
         # As calls of `charge`, written out: this is one of the simulator's busiest spots.

@@ -6,6 +6,7 @@ from iosim.record import Record
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p99_9": 99.9}
 
 PARTS = {
+    "client": "At the client, for its connection, which an earlier request occupies.",
     "network": "On the way to the server's socket, and back.",
     "queue": "Ready, while the thread that will serve it is busy with others.",
     "wake_up": "The serving thread is being woken: idle exit, context switch, refill.",

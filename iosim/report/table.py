@@ -243,6 +243,7 @@ def _cpu_time(results: Results) -> Iterable[Table]:
 def _response_time(results: Results) -> Iterable[Table]:
     parts = {
         "response_time_mean_ns": "mean",
+        "time_client_ns": "client",
         "time_network_ns": "network",
         "time_queue_ns": "queue",
         "time_wake_up_ns": "wake-up",

@@ -53,7 +53,7 @@ class TestAStationOfSeveralServers:
         for record in station():
             others = sum(ns for part, ns in record.parts_ns.items() if part != "device")
             # What is not at the device waited at the client for its connection.
-            assert others == record.parts_ns["network"]
+            assert others == record.parts_ns["client"]
             assert others < 0.003 * record.responses.total_ns
 
     def test_95th_percentile(self) -> None:

@@ -64,7 +64,7 @@ class TestMM1:
     ) -> None:
         records = mm1(load_factor, replications, requests)
         exact = load_factor * SERVICE_NS / (1 - load_factor)
-        waits = [mean_part_ns("queue")(r) + mean_part_ns("network")(r) for r in records]
+        waits = [mean_part_ns("queue")(r) + mean_part_ns("client")(r) for r in records]
         assert_agrees(waits, exact, within * 2)
 
     def test_utilization(
@@ -356,5 +356,5 @@ def test_where_requests_wait_is_all_the_same() -> None:
     for a, b in zip(at_client, in_kernel, strict=True):
         assert a.cores_ns == b.cores_ns
         assert a.responses.total_ns == b.responses.total_ns
-        assert mean_part_ns("network")(a) > 3 * SERVICE_NS / 2
+        assert mean_part_ns("client")(a) > 3 * SERVICE_NS / 2
         assert mean_part_ns("queue")(b) > 3 * SERVICE_NS / 2

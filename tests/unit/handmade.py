@@ -28,6 +28,7 @@ RECORD = Record(
     answered=4,
     responses=histogram(100, 200, 300, 400),
     parts_ns={
+        "client": 0,
         "network": 100,
         "queue": 200,
         "wake_up": 50,
@@ -87,6 +88,7 @@ RECORD = Record(
             number=7,
             intended_ns=510 * MS,
             response_ns=28,
+            client_ns=0,
             network_ns=1,
             queue_ns=2,
             wake_up_ns=3,

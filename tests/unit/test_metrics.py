@@ -31,6 +31,7 @@ BY_HAND = {
     "response_time_p99_ns": 400,
     "response_time_p99_9_ns": 400,
     "response_time_max_ns": 400,
+    "time_client_ns": 0.0,
     "time_network_ns": 25.0,
     "time_queue_ns": 50.0,
     "time_wake_up_ns": 12.5,

@@ -201,6 +201,7 @@ REQUEST_COLUMNS = [
     "number",
     "intended_ns",
     "response_ns",
+    "client_ns",
     "network_ns",
     "queue_ns",
     "wake_up_ns",

@@ -118,6 +118,19 @@ class Costs:
     """Changing what an epoll watches of a descriptor."""
     epoll_ctl_del_ns: int
     """Taking a descriptor off what an epoll watches."""
+    # --- io_uring
+    io_uring_setup_ns: int
+    io_uring_enter_ns: int
+    io_uring_fill_ns: int
+    """Filling in an SQE, in user space."""
+    io_uring_per_sqe_ns: int
+    """Issuing an SQE, without what it asks for."""
+    io_uring_per_cqe_ns: int
+    """Posting a CQE, and the program's look at it."""
+    io_uring_poll_arm_ns: int
+    """Arming a poll, and the task work that it queues when something arrives."""
+    io_uring_sqpoll_round_ns: int
+    """A look in vain of SQPOLL's thread."""
     # --- synchronization, signals, timers
     lock_ns: int
     """An uncontended lock or unlock in user space."""
@@ -137,6 +150,11 @@ class Costs:
     """Returning from a signal's handler."""
     sigprocmask_ns: int
     """Changing which signals are blocked, or how one is handled."""
+    fcntl_ns: int
+    sigtimedwait_ns: int
+    """Looking whether a signal is pending."""
+    signal_take_ns: int
+    """Taking one out of the queue, with its siginfo."""
     timer_set_ns: int
     """Setting a timer."""
     timer_slack_ns: int
@@ -214,6 +232,8 @@ class Costs:
     """A descriptor in an epoll's interest list."""
     poll_entry_memory_bytes: int
     """A descriptor's wait-queue entry for select or poll."""
+    io_uring_entry_memory_bytes: int
+    """An SQE and the two CQEs that there is room for."""
     process_memory_bytes: int
     """A native process by itself."""
     cpython_process_memory_bytes: int

@@ -25,8 +25,10 @@ from typing import TYPE_CHECKING, Any
 from iosim.machine.kernel import Kernel
 from iosim.machine.locks import Condition, Futex, Mutex
 from iosim.machine.readiness import DescriptorSet, Epoll
+from iosim.machine.signals import IoSignals
 from iosim.machine.sockets import EAGAIN, Socket
 from iosim.machine.thread import RUN, USER, Program, Thread
+from iosim.machine.uring import Cqe, Sqe, Uring
 
 if TYPE_CHECKING:
     from iosim.machine.machine import Machine
@@ -265,6 +267,34 @@ class CPythonKernel(Kernel):
         self, descriptors: DescriptorSet, timeout_ns: int | None = None
     ) -> Generator[Any, Any, list[Socket]]:
         return self._events(super().poll(descriptors, timeout_ns))
+
+    def fcntl(self, socket: Socket, command: str, signals: IoSignals) -> Generator[Any, Any, None]:
+        return self._outside(super().fcntl(socket, command, signals))
+
+    def sigtimedwait(
+        self, signals: IoSignals, timeout_ns: int | None = None
+    ) -> Generator[Any, Any, Any]:
+        return self._outside(super().sigtimedwait(signals, timeout_ns))
+
+    def io_uring_enter(
+        self,
+        uring: Uring,
+        min_complete: int | None = None,
+        wake_up: bool = False,
+        wait_for_room: bool = False,
+    ) -> Generator[Any, Any, None]:
+        return self._outside(super().io_uring_enter(uring, min_complete, wake_up, wait_for_room))
+
+    def io_uring_submit_and_wait(
+        self, uring: Uring, wait_nr: int
+    ) -> Generator[Any, Any, list[Cqe]]:
+        cqes = yield from super().io_uring_submit_and_wait(uring, wait_nr)
+        self.thread.charge(USER, len(cqes) * self.costs.cpython_event_ns, "completions")
+        return cqes
+
+    def fill(self, uring: Uring, sqe: Sqe) -> None:
+        self.thread.charge(USER, self.costs.cpython_call_ns, "call")
+        super().fill(uring, sqe)
 
     def nanosleep(self, ns: int) -> Generator[Any, Any, None]:
         return self._outside(super().nanosleep(ns))

@@ -21,9 +21,10 @@ from iosim.machine.reuseport import ListenCalls
 from iosim.machine.signals import SignalCalls
 from iosim.machine.sockets import Socket, SocketCalls
 from iosim.machine.thread import ENTRY, RUN, SYSCALL, USER, Program, Thread
+from iosim.machine.uring import UringCalls
 
 
-class Kernel(SocketCalls, ListenCalls, ReadinessCalls, LockCalls, SignalCalls):
+class Kernel(SocketCalls, ListenCalls, ReadinessCalls, LockCalls, SignalCalls, UringCalls):
     """What a thread can ask of its kernel."""
 
     __slots__ = ()

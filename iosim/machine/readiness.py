@@ -138,6 +138,9 @@ class ExclusiveItems:
             if item.on_readable(socket):
                 break
 
+    def on_writable(self, socket: Socket) -> None:
+        """Never: a listener is not written to."""
+
     def on_closed(self, socket: Socket) -> None:
         for item in tuple(self.items):
             item.on_closed(socket)

@@ -36,6 +36,9 @@ class ReusePort:
         chosen = self.listeners[next(self._hashes) * len(self.listeners) >> 32]
         self._machine.arrive(chosen, port.received.pop(0))
 
+    def on_writable(self, port: Socket) -> None:
+        """Never: a listener is not written to."""
+
     def on_closed(self, port: Socket) -> None:
         port.watchers.remove(self)
 

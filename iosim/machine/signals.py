@@ -4,17 +4,35 @@ What it models: real-time signals with a value to one thread. The handler interr
 whatever the thread does in user mode; a call that sleeps is ended by it. While a handler
 runs further signals wait, and are handled before the program goes on.
 
-Not modelled: masks, several signal numbers, default actions, the queue's limit.
-Source: signal(7), sigqueue(3), sigreturn(2).
-Validated by: tests/timeline/test_signals.py
+And signals of I/O (O_ASYNC, F_SETSIG) that a thread has blocked and waits for: each
+arrival queues one that names the socket, as long as fewer than the limit are queued; then
+SIGIO says that some have got lost. It is taken first, for its number is the lowest.
+
+    arrival:   queue (connection 7)  queue (connection 3)  ... full: SIGIO
+    program:   sigtimedwait -> connection 7, sigtimedwait -> connection 3 ... -> SIGIO
+
+Not modelled: several signal numbers, default actions, a limit on signals that have a
+handler; the interrupt's time to queue a signal of I/O.
+Source: signal(7), sigqueue(3), sigreturn(2), sigtimedwait(2), fcntl(2); Linux 6.18
+fs/fcntl.c, send_sigio_to_task.
+Validated by: tests/timeline/test_signals.py, tests/timeline/test_signal_driven.py
 """
 
 from collections import deque
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, Final
 
-from iosim.machine.calls import Calls
-from iosim.machine.thread import ENTRY, RUN, SYSCALL, Program, Thread
+from iosim.machine.calls import TIMED_OUT, Calls
+from iosim.machine.sockets import Sentinel, Socket
+from iosim.machine.thread import ENTRY, INTERRUPTED, RUN, SYSCALL, Program, Thread, WaitQueue
+
+SIGIO: Final = Sentinel("SIGIO")
+"""Arrivals were not told of one by one: the queue was full."""
+
+F_SETOWN: Final = "F_SETOWN"
+F_SETSIG: Final = "F_SETSIG"
+F_SETFL: Final = "F_SETFL"
+"""Commands of fcntl(2) that, in this order, have a socket's arrivals signalled."""
 
 
 class Signals:
@@ -28,10 +46,102 @@ class Signals:
         self.handling = False
 
 
+class IoSignals:
+    """The blocked signals of I/O of one thread: of which sockets, and whether some got lost."""
+
+    __slots__ = ("limit", "lost", "machine", "queue", "wait_queue")
+
+    def __init__(self, machine: Any, limit: int) -> None:
+        self.machine = machine
+        self.limit = limit
+        self.queue: deque[Socket] = deque()
+        # SIGIO is pending: an ordinary signal, which is so once or not at all.
+        self.lost = False
+        self.wait_queue = WaitQueue("sigtimedwait")
+
+    def on_readable(self, socket: Socket) -> None:
+        self._signal(socket)
+
+    def on_writable(self, socket: Socket) -> None:
+        self._signal(socket)
+
+    def _signal(self, socket: Socket) -> None:
+        if len(self.queue) < self.limit:
+            self.queue.append(socket)
+        else:
+            self.lost = True
+        if self.wait_queue.sleepers:
+            self.machine.wake_one(self.wait_queue)
+
+    def on_closed(self, socket: Socket) -> None:
+        # What is queued stays, as it does in Linux.
+        socket.watchers.remove(self)
+
+    @property
+    def pending(self) -> bool:
+        """True if there is a signal to take."""
+        return self.lost or bool(self.queue)
+
+
 class SignalCalls(Calls):
-    """sigaction, sigqueue, timer_settime, pause."""
+    """sigaction, sigqueue, timer_settime, pause; sigprocmask, fcntl, sigtimedwait."""
 
     __slots__ = ()
+
+    # ------------------------------------------------------------------- signals of I/O
+
+    def sigprocmask(self, limit: int) -> Generator[Any, Any, IoSignals]:
+        """Block the signals of I/O, of which `limit` can be queued."""
+        self.syscalls["rt_sigprocmask"] += 1
+        costs = self.costs
+        self.thread.charge(ENTRY, costs.syscall_ns + costs.sigprocmask_ns, "rt_sigprocmask")
+        return IoSignals(self.machine, limit)
+        yield
+
+    def fcntl(self, socket: Socket, command: str, signals: IoSignals) -> Generator[Any, Any, None]:
+        """Set the owner, the signal, or O_ASYNC: from then on arrivals are signalled."""
+        thread, costs = self.thread, self.costs
+        self.syscalls["fcntl"] += 1
+        thread.charge(ENTRY, costs.syscall_ns + costs.fcntl_ns, "fcntl")
+        if command is F_SETFL:
+            if thread.debt_ns and not self.undisturbed():
+                yield RUN
+            socket.watchers.append(signals)
+
+    def sigtimedwait(
+        self, signals: IoSignals, timeout_ns: int | None = None
+    ) -> Generator[Any, Any, Any]:
+        """The socket that the next signal names, or SIGIO; None when the time is over."""
+        thread, costs = self.thread, self.costs
+        self.syscalls["rt_sigtimedwait"] += 1
+        thread.charge(ENTRY, costs.syscall_ns + costs.sigtimedwait_ns, "rt_sigtimedwait")
+        if thread.debt_ns and not (signals.pending and self.undisturbed()):
+            yield RUN
+        while not signals.pending:
+            if timeout_ns == 0:
+                yield RUN  # even where nothing costs anything the core sees it
+                return None
+            value = yield from self.sleep_on(signals.wait_queue, timeout_ns)
+            if (value is TIMED_OUT or value is INTERRUPTED) and not signals.pending:
+                return None
+        thread.charge(SYSCALL, costs.signal_take_ns, "rt_sigtimedwait")
+        if signals.lost:
+            signals.lost = False
+            return SIGIO
+        return signals.queue.popleft()
+
+    def discard_signals(self, signals: IoSignals) -> Generator[Any, Any, None]:
+        """Throw away what is queued: ignore the signal, and set it back."""
+        thread, costs = self.thread, self.costs
+        self.syscalls["rt_sigaction"] += 2
+        ns = costs.syscall_ns + costs.sigprocmask_ns
+        thread.charge(ENTRY, ns, "rt_sigaction")
+        if thread.debt_ns and not self.undisturbed():
+            yield RUN
+        signals.queue.clear()
+        thread.charge(ENTRY, ns, "rt_sigaction")
+
+    # ------------------------------------------------------------- signals with a handler
 
     def sigaction(self, handler: Callable[[Any], Program]) -> Generator[Any, Any, Signals]:
         """Handle this thread's signals by `handler(value)`; return where to send them."""

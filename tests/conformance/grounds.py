@@ -58,6 +58,15 @@ OPTIONS: dict[str, list[Data]] = {
     "thread_pool_callbacks": [{"offload": "handler", "threads": 2}],
     "asyncio": [{"api": "sockets"}],
     "coroutine": [{"max_events": 1}, {"flavour": "longjmp", "stack": "16KiB"}],
+    # So short that it overflows.
+    "signal_driven": [{"queue": 1}, {"queue": 4}],
+    "io_uring": [
+        {"multishot": True, "skip_send": True},
+        {"sqpoll": True, "sq_thread_idle": "50us"},
+        # So few that both rings overflow.
+        {"entries": 2, "workers": 1},
+        {"entries": 1, "sqpoll": True, "multishot": True},
+    ],
     "goroutine": [
         {"processors": 1},
         {"sysmon": False},

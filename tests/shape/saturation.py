@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from iosim.machine.costs import Costs
 from iosim.profile import load
 from iosim.record import Record
 from iosim.scenario import from_data
@@ -16,6 +17,7 @@ def saturated(
     idle: int = 0,
     handler: list[Any] | None = None,
     duration: str = "300ms",
+    costs: Costs = REFERENCE,
     **machine: Any,
 ) -> Record:
     """One core, `active` connections in constant use and `idle` silent ones."""
@@ -37,7 +39,7 @@ def saturated(
         }
     )
     assert scenario.workload.options.connections.active_count == active
-    return run_once(scenario, scenario.models[0], REFERENCE, 0)
+    return run_once(scenario, scenario.models[0], costs, 0)
 
 
 def per_s(record: Record) -> float:

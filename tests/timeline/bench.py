@@ -5,7 +5,7 @@ Every cost is zero unless a test names it, so a timeline is what its comment add
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from iosim.machine.clock import Clock
@@ -30,6 +30,7 @@ TABLES = (
 )
 
 
+@cache
 def round_costs(**given: Any) -> Costs:
     """Costs of zero but for those given; a table given as a number is flat."""
     values: dict[str, Any] = {

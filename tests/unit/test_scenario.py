@@ -562,7 +562,8 @@ BROKEN = {
         "- threads",
         "22:5: models[0]: expected an I/O model for a workload of requests (aio, asyncio,"
         " blocking, coroutine, epoll, goroutine, io_uring, nonblocking, poll, prefork, select,"
-        " signal_driven, thread_pool, thread_pool_callbacks), found 'threads', which serves items; did you mean 'thread_pool'?",
+        " signal_driven, thread_pool, thread_pool_callbacks), found 'threads', which serves items;"
+        " did you mean 'thread_pool'?",
     ),
     "no models": (MODELS, "", "1:1: expected key 'models', found only"),
     "models that are none": (

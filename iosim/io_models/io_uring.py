@@ -1,0 +1,177 @@
+"""Completion-based I/O with io_uring: the kernel is told what to do, and tells what is done.
+
+    loop:    look at each CQE: handle the request, fill SQEs (send, next recv) ...
+             io_uring_enter: all of them are issued; asleep until something is complete
+    kernel:  data arrives -> task work for the loop's thread -> it receives, posts a CQE
+
+Where epoll needs a syscall to learn that a socket is ready and one each to read and to
+answer, here one io_uring_enter hands over a batch of SQEs and waits. The larger the batch
+and the dearer a syscall, the more that is worth; against it stand the costs of each SQE,
+each CQE, and of arming each recv. At light load a send's own completion ends the wait at
+once, so that a request takes two io_uring_enter; `skip_send` avoids that.
+
+With `sqpoll` a thread of the kernel, on a core that it keeps busy, takes the SQEs: the
+program makes no syscall but to sleep, or to wake that thread. A call to a device that only
+blocks goes to a worker thread of the kernel; a sleep is a timeout.
+
+Not modelled: provided buffers, registered files, linked SQEs; connections are closed by
+close(2); one ring.
+Source: io_uring_enter(2); Axboe, "Efficient IO with io_uring", 2019.
+Validated by: tests/conformance, tests/timeline/test_uring.py, tests/shape/test_r6_io_uring.py
+"""
+
+from pydantic import Field
+
+from iosim.choice import Options as BaseOptions
+from iosim.handler import CPU, Query, Server
+from iosim.machine.kernel import Kernel
+from iosim.machine.request import Request
+from iosim.machine.sockets import EOF, Message, Socket
+from iosim.machine.thread import Program
+from iosim.machine.uring import ACCEPT, READ, RECV, SEND, TIMEOUT, Cqe, Sqe, Uring
+from iosim.units import Count, PositiveCount, PositiveDuration
+
+
+class Options(BaseOptions):
+    """Completions: SQEs are submitted in batches; CQEs tell what has been done."""
+
+    entries: PositiveCount = Field(
+        default=256,
+        description="SQEs that the submission ring holds; the completion ring holds twice as many.",
+    )
+    batch: Count = Field(
+        default=0,
+        description="SQEs that are handed over at once, at most; 0: as many as the ring holds.",
+    )
+    multishot: bool = Field(
+        default=False,
+        description="One SQE accepts all connections, one receives all of a connection's messages.",
+    )
+    skip_send: bool = Field(
+        default=False,
+        description="No CQE for a send that succeeds (IOSQE_CQE_SKIP_SUCCESS).",
+    )
+    sqpoll: bool = Field(
+        default=False,
+        description="A thread of the kernel looks for SQEs (IORING_SETUP_SQPOLL).",
+    )
+    sq_thread_idle: PositiveDuration = Field(
+        default="1s",
+        validate_default=True,
+        description="How long that thread spins in vain before it sleeps.",
+    )
+    workers: Count = Field(
+        default=0,
+        description="Threads of the kernel for calls that block, at most; 0: 4 a core, or "
+        "`entries` if that is less.",
+    )
+
+
+def main(kernel: Kernel, server: Server, options: Options) -> Program:
+    """Set up the ring and run the event loop."""
+    idle_ns = options.sq_thread_idle if options.sqpoll else None
+    ring = yield from kernel.io_uring_setup(options.entries, idle_ns, options.workers)
+    loop = Loop(kernel, server, options, ring)
+    yield from loop.run()
+
+
+class Loop:
+    """The event loop: hand over SQEs, wait for CQEs, go on with what is complete."""
+
+    def __init__(self, kernel: Kernel, server: Server, options: Options, ring: Uring) -> None:
+        self.kernel = kernel
+        self.server = server
+        self.options = options
+        self.ring = ring
+        self._batch = options.batch or options.entries
+
+    def run(self) -> Program:
+        """Submit and wait, for ever; do own work when there is nothing to do."""
+        kernel, own_work = self.kernel, self.server.own_work
+        yield from self.submit(Sqe(ACCEPT, self.server.listener, multishot=self.options.multishot))
+        wait_nr = 0 if own_work.wanted else 1
+        while True:
+            cqes = yield from kernel.io_uring_submit_and_wait(self.ring, wait_nr)
+            for cqe in cqes:
+                yield from self.on_complete(cqe)
+            if own_work.wanted and not cqes:
+                yield from own_work.do_chunk(kernel)
+
+    def submit(self, sqe: Sqe) -> Program:
+        """Fill in an SQE; hand over those before it first if the batch or the ring is full."""
+        kernel, ring = self.kernel, self.ring
+        if ring.full or len(ring.filled) >= self._batch:
+            yield from kernel.io_uring_submit(ring)
+            if ring.full:  # the kernel's thread has not taken any yet
+                yield from kernel.io_uring_sqring_wait(ring)
+        kernel.fill(ring, sqe)
+
+    def on_complete(self, cqe: Cqe) -> Program:
+        """Go on where the SQE was submitted."""
+        kernel, sqe = self.kernel, cqe.sqe
+        if sqe.kind is ACCEPT:
+            multishot = self.options.multishot
+            if not cqe.more:
+                yield from self.submit(Sqe(ACCEPT, sqe.socket, multishot=multishot))
+            yield from self.submit(Sqe(RECV, cqe.result, multishot=multishot))
+        elif sqe.kind is RECV:
+            yield from self.on_received(cqe)
+        elif sqe.kind is READ:
+            sqe.message.begin(kernel.thread, kernel.now_ns)
+            yield from self.on_answer(sqe)
+        elif sqe.kind is TIMEOUT:
+            request = sqe.message
+            request.device_done(sqe.due_ns)
+            request.begin(kernel.thread, kernel.now_ns)
+            yield from self.advance(request)
+
+    def on_received(self, cqe: Cqe) -> Program:
+        """A request, a device's answer, or the end of a connection."""
+        kernel, sqe, message = self.kernel, cqe.sqe, cqe.result
+        if message is EOF:
+            yield from kernel.close(sqe.socket)
+            return
+        message.begin(kernel.thread, kernel.now_ns)
+        if isinstance(message, Request):
+            if not cqe.more:
+                multishot = self.options.multishot
+                yield from self.submit(Sqe(RECV, sqe.socket, multishot=multishot))
+            yield from self.advance(message)
+        else:
+            sqe.message = message
+            yield from self.on_answer(sqe)
+
+    def on_answer(self, sqe: Sqe) -> Program:
+        """A device has answered: its connection is free, the request goes on."""
+        request = sqe.message.request
+        self.server.release(request.device, sqe.socket)
+        yield from self.advance(request)
+
+    def advance(self, request: Request) -> Program:
+        """Do the request's steps up to one that takes time elsewhere, or answer it."""
+        kernel, server = self.kernel, self.server
+        while request.next_step < len(server.steps):
+            kind, device = server.steps[request.next_step]
+            amount = request.amounts[request.next_step]
+            request.next_step += 1
+            if kind is CPU:
+                yield from kernel.compute(amount)
+                continue
+            if device is None:
+                yield from self.submit(Sqe(TIMEOUT, message=request, ns=amount))
+                return
+            request.device = device
+            socket, _ = yield from server.connection_to(kernel, device)
+            query = Query(request, amount)
+            if device.interface == "blocking":
+                yield from self.submit(Sqe(READ, socket, query, query.bytes))
+            else:
+                yield from self.send(socket, query, query.bytes)
+                yield from self.submit(Sqe(RECV, socket))
+            return
+        yield from self.send(request.connection, request, request.reply_bytes)
+
+    def send(self, socket: Socket, message: Message, size_bytes: int) -> Program:
+        """Submit a send."""
+        silent = self.options.skip_send
+        yield from self.submit(Sqe(SEND, socket, message, size_bytes, silent=silent))

@@ -95,6 +95,8 @@ class Record:
     threads: tuple[ThreadRecord, ...]
     requests: tuple[RequestRecord, ...]
     """A sample, evenly spread over the window."""
+    failed: int = 0
+    """Of the completed requests, those answered with an error."""
     order: str = ""
     """First steps of a pipeline: P for each item made, C for each taken."""
     events: int = 0

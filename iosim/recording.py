@@ -32,6 +32,7 @@ FLUSH_AT = 512
 """So many answered requests are kept at most before they are counted in."""
 
 PART_GETTERS = tuple(attrgetter(f"{part}_ns") for part in PARTS)
+FAILED = attrgetter("failed")
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Recording:
         # Answered requests that have not been counted in yet.
         self._done: list[Request] = []
         self._answered = 0
+        self._failed = 0
         self._parts_ns = [0] * len(PARTS)
         self._histograms: list[Histogram] = []
         self._snapshots: list[Snapshot] = []
@@ -99,6 +101,7 @@ class Recording:
             del self._sample[1::2]
             self._stride *= 2
         self._answered += len(done)
+        self._failed += sum(map(FAILED, done))
         done.clear()
 
     # ---------------------------------------------------------------------- snapshots
@@ -150,6 +153,7 @@ class Recording:
             order=order,
             replication=replication,
             events=next(machine.env._eid),
+            failed=self._failed,
         )
 
 
@@ -171,6 +175,7 @@ class Observation:
     order: str
     replication: int
     events: int
+    failed: int
 
     def record(self, first_slice: int, warning: str | None) -> Record:
         """The record of what came after the first `first_slice` slices."""
@@ -216,6 +221,7 @@ class Observation:
             memory_peak_bytes=self.memory_peak_bytes,
             threads=self.threads,
             requests=tuple(r for r in self.sample if r.intended_ns >= first.at_ns),
+            failed=self.failed,
             order=self.order,
             events=self.events,
             replication=self.replication,

@@ -8,7 +8,8 @@ Three spellings of one number, never mixed up:
 
 ``canonical_*`` returns the first from the second, without loss: ``parse(canonical(x)) == x``.
 
-*Scope*: ``parse_*`` for text, the annotated types (`Duration`, `Size`, `Rate`, `Fraction`, `Count`)
+*Scope*: ``parse_*`` for text, the annotated types (`Duration`, `Size`, `Bandwidth`, `Rate`,
+`Fraction`, `Count`)
 for pydantic fields, ``format_*`` for people. The types take text only, in Python as in YAML: 20 is
 no duration in either. A count has no unit, so it may be a bare whole number.
 
@@ -111,6 +112,17 @@ def parse_size(text: object) -> int:
     return _whole(number, SIZE_BYTES[unit], text, _SIZE, "a whole number of bytes")
 
 
+def parse_bandwidth(text: object) -> int:
+    """Read a bandwidth such as `500MB/s` into whole bytes a second. Raises QuantityError."""
+    number, unit = _split(text, _BANDWIDTH)
+    size_unit, slash, per = unit.partition("/")
+    if size_unit not in SIZE_BYTES or slash + per != "/s":
+        known = [f"{size_unit}/s" for size_unit in SIZE_BYTES]
+        raise _unknown_unit(text, unit, _BANDWIDTH, known, {})
+    factor = SIZE_BYTES[size_unit]
+    return _whole(number, factor, text, _BANDWIDTH, "a whole number of bytes a second")
+
+
 def parse_rate(text: object) -> float:
     """Read a rate such as `10k/s` into a number per second >= 0. Raises QuantityError."""
     number, unit = _split(text, _RATE)
@@ -153,6 +165,7 @@ def parse_count(value: object) -> int:
 
 _DURATION = "a duration with its unit, such as 20us"
 _SIZE = "a size with its unit, such as 64KiB"
+_BANDWIDTH = "a bandwidth with its unit, such as 500MB/s"
 _RATE = "a rate with its unit, such as 10k/s"
 _FRACTION = "a percentage with its sign, such as 10%"
 _COUNT = "a count, such as 100 or 10k"
@@ -208,6 +221,11 @@ def canonical_duration(value_ns: int) -> str:
 def canonical_size(value_bytes: int) -> str:
     """Spell whole bytes >= 0 in the largest unit that divides them: 65536 is `64KiB`."""
     return "0B" if value_bytes == 0 else _in_largest_unit(value_bytes, SIZE_BYTES)
+
+
+def canonical_bandwidth(value_bytes_per_s: int) -> str:
+    """Spell whole bytes a second in the largest unit that divides them."""
+    return f"{canonical_size(value_bytes_per_s)}/s"
 
 
 def canonical_rate(value_per_s: float) -> str:
@@ -360,6 +378,18 @@ Size = Annotated[int, _size(zero=True)]
 """Bytes >= 0, written `64KiB`."""
 PositiveSize = Annotated[int, _size(zero=False)]
 """Bytes > 0, written `64KiB`."""
+Bandwidth = Annotated[
+    int,
+    _Quantity(
+        parse_bandwidth,
+        canonical_bandwidth,
+        _pattern("(B|KiB|MiB|GiB|kB|MB|GB)/s"),
+        "500MB/s",
+        _BANDWIDTH,
+        zero=False,
+    ),
+]
+"""Bytes per second > 0, written `500MB/s`."""
 Rate = Annotated[
     float,
     _Quantity(

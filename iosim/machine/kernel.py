@@ -5,7 +5,7 @@ threads, connecting to a device, eventfd, and the user-space costs that depend o
 runtime.
 
 Scope: the calls that the shipped I/O models make.
-Not modelled: fork, file systems, memory management.
+Not modelled: fork, directories, memory management.
 Source: clone(2), connect(2), eventfd(2).
 Validated by: tests/timeline
 """
@@ -13,6 +13,7 @@ Validated by: tests/timeline
 from collections.abc import Callable, Generator
 from typing import Any
 
+from iosim.machine.files import FileCalls
 from iosim.machine.locks import LockCalls
 from iosim.machine.readiness import ReadinessCalls
 from iosim.machine.signals import SignalCalls
@@ -20,7 +21,7 @@ from iosim.machine.sockets import Socket, SocketCalls
 from iosim.machine.thread import ENTRY, RUN, SYSCALL, USER, Program, Thread
 
 
-class Kernel(SocketCalls, ReadinessCalls, LockCalls, SignalCalls):
+class Kernel(SocketCalls, FileCalls, ReadinessCalls, LockCalls, SignalCalls):
     """What a thread can ask of its kernel."""
 
     __slots__ = ()
@@ -92,6 +93,14 @@ class Kernel(SocketCalls, ReadinessCalls, LockCalls, SignalCalls):
         if thread.debt_ns and not self.undisturbed():
             yield RUN
         eventfd.received.clear()
+
+    # ---------------------------------------------------------------------- libraries
+
+    def call_library(
+        self, function: Callable[["Kernel"], Generator[Any, Any, Any]]
+    ) -> Generator[Any, Any, Any]:
+        """Call a C function that makes syscalls of its own, `function(kernel)`."""
+        return function(self)
 
     # --------------------------------------------------------------------- user space
 

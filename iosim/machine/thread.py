@@ -66,6 +66,8 @@ class WaitQueue:
     """Threads asleep until something happens, in the order in which they came."""
 
     __slots__ = ("lock", "name", "sleepers")
+    interruptible = True
+    """Whether a signal ends the sleep."""
 
     def __init__(self, name: str, lock: Any = None) -> None:
         self.name = name

@@ -11,6 +11,7 @@ NAMES = {
     "timed_out": Metric("requests", "Given up by the client."),
     "in_flight": Metric("requests", "Under way when the run ended."),
     "error_fraction": Metric("1", "Refused and timed out, of all that ended."),
+    "failed_fraction": Metric("1", "Answered with an error, of those completed."),
 }
 
 
@@ -23,3 +24,4 @@ def measure(record: Record) -> Values:
     yield "in_flight", record.in_flight
     errors = record.refused + record.timed_out
     yield "error_fraction", per(errors, errors + record.completed)
+    yield "failed_fraction", per(record.failed, record.completed)

@@ -115,7 +115,12 @@ SCENARIO = st.fixed_dictionaries(
                     concurrency=st.integers(1, 5),
                     error_rate=st.sampled_from(["0%", "30%"]),
                     errors=st.sampled_from(["late", "at once"]),
-                    stalls=st.fixed_dictionaries({"gap": ns(10**6), "length": ns(500_000)}),
+                    stalls=st.fixed_dictionaries(
+                        {
+                            "gap": st.integers(50, 1_000).map(lambda us: f"{us}us"),
+                            "length": ns(500_000),
+                        }
+                    ),
                 ),
                 "driver": ns(100_000).map(
                     lambda way: {"remote": {"latency": way, "interface": "blocking"}}

@@ -40,15 +40,46 @@ Step = tuple[str, "Device | None"]
 """(`CPU` | `CALL` | `SLEEP`, the device called)."""
 
 
+Attempts = tuple[tuple[int, bool], ...]
+"""For each attempt at a call: (ns at the device, whether that answers with an error)."""
+
+NO_STEP: Final = 2**31
+"""The next step of a request whose handler has nothing more to do."""
+
+
 class Query:
     """A call to a device on behalf of a request."""
 
-    __slots__ = ("bytes", "request", "service_ns")
+    __slots__ = ("attempts", "bytes", "failed", "request", "service_ns")
 
-    def __init__(self, request: Request, service_ns: int) -> None:
+    def __init__(self, request: Request, amount: "int | Attempts") -> None:
         self.request = request
-        self.service_ns = service_ns
         self.bytes = QUERY_BYTES
+        # Of the attempt under way: its time at the device, and whether it fails.
+        self.service_ns: int
+        self.failed = False
+        self.attempts: Attempts = ()
+        if isinstance(amount, tuple):
+            (self.service_ns, self.failed), *rest = amount
+            self.attempts = tuple(rest)
+        else:
+            self.service_ns = amount
+
+    def try_again(self) -> bool:
+        """Now that it is answered: if with an error, turn to the next attempt, if there is one.
+
+        If there is none, the request has failed: its answer is an error, and nothing more is
+        to be done for it.
+        """
+        if not self.failed:
+            return False
+        if self.attempts:
+            self.service_ns, self.failed = self.attempts[0]
+            self.attempts = self.attempts[1:]
+            return True
+        self.request.failed = True
+        self.request.next_step = NO_STEP
+        return False
 
     def delivered(self, now: int) -> None:
         self.request.device_done(now)
@@ -124,16 +155,28 @@ def serve(kernel: "Kernel", server: Server, request: Request) -> Generator[Any, 
             yield from call(kernel, server, device, Query(request, amount))
         else:
             yield from sleep(kernel, request, amount)
+        if request.failed:
+            break
 
 
 def call(
     kernel: "Kernel", server: Server, device: "Device", query: Query
 ) -> Generator[Any, Any, None]:
-    """Send `query` and sleep until its answer has been received."""
+    """Have `device` answer `query`; the thread sleeps meanwhile."""
+    return device.perform(kernel, server, query)
+
+
+def exchange(
+    kernel: "Kernel", server: Server, device: "Device", query: Query
+) -> Generator[Any, Any, None]:
+    """Send `query` over a connection and sleep until its answer has been received."""
     socket, _ = yield from server.connection_to(kernel, device)
     socket.nonblocking = False
-    yield from kernel.sendto(socket, query, query.bytes)
-    yield from kernel.recvfrom(socket)
+    while True:
+        yield from kernel.sendto(socket, query, query.bytes)
+        yield from kernel.recvfrom(socket)
+        if not query.try_again():
+            break
     server.release(device, socket)
 
 
@@ -159,6 +202,7 @@ class Replies:
         self._kernel = kernel
         # `wait_for(socket, EPOLLOUT)`: wait for room in `socket` from now on; or `EPOLLIN`.
         self._wait_for = wait_for
+
     def keep(self, request: Request, left_bytes: int) -> Generator[Any, Any, None]:
         """So much of the answer to `request` has not been sent: wait for room."""
         request.connection.user_data = (request, left_bytes)
@@ -216,6 +260,9 @@ class Jobs:
                 request = message
             elif isinstance(message, Query):
                 request = message.request
+                if message.try_again():
+                    yield from kernel.sendto(socket, message, message.bytes)
+                    return True
                 self._server.release(request.device, socket)
             elif message is PARTIAL:
                 return True
@@ -242,6 +289,8 @@ class Jobs:
                 yield from self._start_call(device, Query(request, amount))
                 return True
             yield from call(kernel, self._server, device, Query(request, amount))
+            if request.failed:
+                break
         size_bytes = request.reply_bytes
         sent_bytes = yield from kernel.sendto(request.connection, request, size_bytes)
         if sent_bytes < size_bytes:

@@ -128,6 +128,7 @@ _PARSE_X = {
     "cold_execution": ("ns", parse_duration),
     "cache_refill_per_kib": ("bytes", parse_size),
     "poll_per_descriptor": ("count", parse_count),
+    "file_copy_per_kib": ("bytes", parse_size),
 }
 # An interval of zero would let two threads hand the interpreter lock over for ever.
 _POSITIVE = frozenset(("cache", "cpython_switch_interval"))

@@ -116,6 +116,8 @@ class Record:
     """Under load; none where all connections stay."""
     interpreter_lock: InterpreterLockRecord | None = None
     """None where the runtime has none."""
+    failed: int = 0
+    """Of the completed requests, those answered with an error."""
     order: str = ""
     """First steps of a pipeline: P for each item made, C for each taken."""
     events: int = 0

@@ -32,6 +32,7 @@ FLUSH_AT = 512
 """So many answered requests are kept at most before they are counted in."""
 
 PART_GETTERS = tuple(attrgetter(f"{part}_ns") for part in PARTS)
+FAILED = attrgetter("failed")
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class Recording:
         # Answered requests that have not been counted in yet.
         self._done: list[Request] = []
         self._answered = 0
+        self._failed = 0
         self._parts_ns = [0] * len(PARTS)
         # Answered requests by the number of the worker that served them.
         self._served: Counter[int] = Counter()
@@ -107,6 +109,7 @@ class Recording:
         if self._machine.workers:
             self._served.update(request.thread.number for request in done)
         self._answered += len(done)
+        self._failed += sum(map(FAILED, done))
         done.clear()
 
     # ---------------------------------------------------------------------- snapshots
@@ -164,6 +167,7 @@ class Recording:
             order=order,
             replication=replication,
             events=next(machine.env._eid),
+            failed=self._failed,
         )
 
 
@@ -186,6 +190,7 @@ class Observation:
     order: str
     replication: int
     events: int
+    failed: int
 
     def slice_at(self, at_ns: int) -> int:
         """The slice that begins at `at_ns`."""
@@ -245,6 +250,7 @@ class Observation:
             threads=self.threads,
             requests=tuple(r for r in self.sample if r.intended_ns >= first.at_ns),
             interpreter_lock=_interpreter_lock(last, first),
+            failed=self.failed,
             order=self.order,
             events=self.events,
             replication=self.replication,

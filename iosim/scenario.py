@@ -108,6 +108,18 @@ class CallStep(Options):
     """Send a query to a device and wait for its answer."""
 
     call: str = Field(description="The device's name.")
+    on_error: Literal["fail", "retry"] = Field(
+        default="fail",
+        description="If the answer is an error: answer the request with one, or call again.",
+    )
+    attempts: PositiveCount = Field(
+        default=3, description="With `on_error: retry`: so often at most, the first included."
+    )
+
+    @property
+    def attempts_at_most(self) -> int:
+        """How often the device may be called for one request."""
+        return self.attempts if self.on_error == "retry" else 1
 
 
 class SleepStep(Options):
@@ -118,7 +130,7 @@ class SleepStep(Options):
 
 def _step_kind(step: Any) -> str:
     keys: Mapping[str, Any] = step if isinstance(step, Mapping) else type(step).model_fields
-    return next(iter(keys))
+    return next(kind for kind in STEPS if kind in keys)
 
 
 Step = Annotated[
@@ -161,7 +173,8 @@ class Server(Options):
         steps = data.get("handler") if isinstance(data, Mapping) else None
         lines: list[InitErrorDetails] = []
         for index, step in enumerate(steps if isinstance(steps, list) else ()):
-            if not (isinstance(step, Mapping) and len(step) == 1 and next(iter(step)) in STEPS):
+            named = [key for key in step if key in STEPS] if isinstance(step, Mapping) else []
+            if len(named) != 1:
                 several = isinstance(step, Mapping) and len(step) > 1
                 word = next(iter(step), "") if isinstance(step, Mapping) else step
                 found = f"{len(step)} keys in one" if several else shown(word)

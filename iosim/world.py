@@ -28,7 +28,7 @@ from iosim.pipeline import Pipeline
 from iosim.plugins import kinds
 from iosim.recording import Recording
 from iosim.scenario import CallStep, CpuStep, Scenario, label_of
-from iosim.streams import Streams, columns
+from iosim.streams import Streams, block_iterator, columns
 from iosim.visitors import Visitors, habits_of
 
 
@@ -108,7 +108,7 @@ def _server(
     spec = scenario.machine
     network = kinds("devices")[spec.network.kind].Network(spec.network.options, machine, streams)
     devices = {
-        name: kinds("devices")[device.kind].Device(name, device.options, machine, network)
+        name: kinds("devices")[device.kind].Device(name, device.options, machine, network, streams)
         for name, device in scenario.devices.items()
     }
     recording = Recording(machine, devices)
@@ -221,20 +221,19 @@ def flow_hashes(streams: Streams) -> Iterator[int]:
 
 
 def amounts(scenario: Scenario, streams: Streams) -> Iterator[Any]:
-    """Endless tuples, one a request: ns for each step of the handler.
+    """Endless tuples, one a request: for each step of the handler ns, or what a call takes.
 
     Drawn in the order of the requests, so that every I/O model is asked for the same.
     """
-    draws = []
+    steps: list[Iterator[Any]] = []
     for index, step in enumerate(scenario.server.handler):
-        if isinstance(step, CpuStep):
-            distribution = step.cpu
-        elif isinstance(step, CallStep):
-            distribution = scenario.devices[step.call].options.latency
+        if isinstance(step, CallStep):
+            options = scenario.devices[step.call].options
+            steps.append(options.amounts(streams, index, step.attempts_at_most))
         else:
-            distribution = step.sleep
-        rng = streams.generator("handler", index)
-        draws.append(partial(distribution.options.sample, rng))
-    if not draws:
+            distribution = step.cpu if isinstance(step, CpuStep) else step.sleep
+            rng = streams.generator("handler", index)
+            steps.append(block_iterator(partial(distribution.options.sample, rng)))
+    if not steps:
         return iter(lambda: (), None)
-    return columns(*draws)
+    return zip(*steps, strict=True)

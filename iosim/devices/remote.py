@@ -2,28 +2,55 @@
 
 What it models: a station with `concurrency` places, each call taking one for a time
 drawn from `latency`; calls beyond wait in order of arrival. The answer comes back over
-the scenario's network.
+the scenario's network. A part of the answers are errors (`error_rate`), given after the
+call's time or at once, by who does not even queue the call. Now and then the service
+stalls: no call makes progress for a while, as in a garbage collection or a failover.
 
-Not modelled: failures, stalls, the machine it runs on, the way to it apart from
-`latency`.
-Validated by: tests/theory/test_networks.py, tests/timeline/test_devices.py
+    call        ___####........####___ answer     (. stalled)
+
+Not modelled: errors that come in bursts, answers that never come, a pause before another
+attempt, the machine it runs on, the way to it apart from `latency`.
+Validated by: tests/theory/test_networks.py, tests/timeline/test_devices.py,
+tests/timeline/test_failures.py
 """
 
 from collections import deque
-from typing import Literal
+from collections.abc import Generator, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from iosim.choice import Options as BaseOptions
-from iosim.devices import Network, Usage
+from iosim.devices import Network, Station, Usage
 from iosim.distributions import Distribution
-from iosim.handler import Query
-from iosim.machine.agenda import Agenda
+from iosim.errors import Mismatch
+from iosim.handler import Query, Server, exchange
+from iosim.machine.kernel import Kernel
 from iosim.machine.machine import Machine
 from iosim.machine.sockets import Socket
-from iosim.units import PositiveCount
+from iosim.streams import Streams, block_iterator, columns
+from iosim.units import Fraction, PositiveCount
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    import numpy as np
 
 ROLE = "backend"
+
+
+class Stalling(BaseOptions):
+    """When the service stops, from the first call on."""
+
+    gap: Distribution = Field(description="From the end of one stall to the next.")
+    length: Distribution = Field(description="How long a stall lasts.")
+
+    @model_validator(mode="after")
+    def _ends(self) -> "Self":
+        if not self.gap.options.mean_ns():
+            raise Mismatch("a gap of more than 0s", "0s: the service would never go on")
+        return self
 
 
 class Options(BaseOptions):
@@ -40,47 +67,99 @@ class Options(BaseOptions):
         default="socket",
         description="`socket`: its answer can be awaited with others; `blocking`: only in it.",
     )
+    error_rate: Fraction = Field(
+        default="0%", validate_default=True, description="Calls that are answered with an error."
+    )
+    errors: Literal["late", "at once"] = Field(
+        default="late",
+        description="`late`: an error takes a place and as long as any answer; `at once`: neither.",
+    )
+    stalls: Stalling | None = Field(
+        default=None, description="Times in which no call makes progress; none: never."
+    )
+
+    def amounts(self, streams: Streams, step: int, attempts: int) -> Iterator[Any]:
+        """For each request the call's ns; where calls can fail, those of each attempt."""
+        sample = self.latency.options.sample
+        if not self.error_rate:
+            return block_iterator(partial(sample, streams.generator("handler", step)))
+        return zip(
+            *(
+                columns(
+                    partial(sample, streams.generator(_named("handler", attempt), step)),
+                    partial(self._fails, streams.generator(_named("errors", attempt), step)),
+                )
+                for attempt in range(attempts)
+            ),
+            strict=True,
+        )
+
+    def _fails(self, rng: "np.random.Generator", n: int) -> Any:
+        return rng.random(n) < self.error_rate
+
+
+def _named(stream: str, attempt: int) -> str:
+    return f"{stream}, attempt {attempt}" if attempt else stream
+
+
+class Stalls:
+    """Where the stalls lie, and so when a call ends that they interrupt."""
+
+    def __init__(self, gaps: Iterator[int], lengths: Iterator[int]) -> None:
+        self._gaps = gaps
+        self._lengths = lengths
+        # (start, end), those that are not over, and the first after them.
+        self._stalls: deque[tuple[int, int]] = deque()
+        self._until_ns: int | None = None
+
+    def end_ns(self, at_ns: int, ns: int) -> int:
+        """When a call ends that begins at `at_ns`, no earlier than the last, and takes `ns`."""
+        if self._until_ns is None:
+            self._until_ns = at_ns
+        stalls = self._stalls
+        while stalls and stalls[0][1] <= at_ns:
+            stalls.popleft()
+        end_ns = at_ns + ns
+        index = 0
+        while True:
+            if index == len(stalls):
+                start_ns = self._until_ns + next(self._gaps)
+                self._until_ns = start_ns + next(self._lengths)
+                stalls.append((start_ns, self._until_ns))
+            start_ns, over_ns = stalls[index]
+            if start_ns >= end_ns:
+                return end_ns
+            end_ns += max(0, over_ns - max(start_ns, at_ns))
+            index += 1
 
 
 class Device:
     """The service, seen from the machine's sockets."""
 
-    def __init__(self, name: str, options: Options, machine: Machine, network: Network) -> None:
+    def __init__(
+        self, name: str, options: Options, machine: Machine, network: Network, streams: Streams
+    ) -> None:
         self.name = name
-        self.interface = options.interface
+        self.interface: str = options.interface
         self.softirq_on_sender = network.softirq_on_sender
         self._network = network
         self._machine = machine
-        self._concurrency = options.concurrency
-        self._in_service = Agenda(machine.env, self._done)
-        self._queue: deque[tuple[Socket, Query]] = deque()
-        self.calls = 0
-        self.busy_ns = 0
-        self._queued_ns = 0
-        self._changed_ns = 0
+        self._errors_at_once = options.errors == "at once"
+        self._station = Station(
+            machine.env, options.concurrency, self._done, _end_ns(name, options.stalls, streams)
+        )
 
-    def _integrate(self, now: int) -> None:
-        passed_ns = now - self._changed_ns
-        self._changed_ns = now
-        self.busy_ns += passed_ns * len(self._in_service)
-        self._queued_ns += passed_ns * len(self._queue)
+    def perform(self, kernel: Kernel, server: Server, query: Query) -> Generator[Any, Any, None]:
+        return exchange(kernel, server, self, query)
 
     def receive(self, socket: Socket, message: Query, at_ns: int) -> None:
-        self._integrate(at_ns)
-        self.calls += 1
-        if self._concurrency is None or len(self._in_service) < self._concurrency:
-            self._in_service.at(at_ns + message.service_ns, (socket, message))
+        if message.failed and self._errors_at_once:
+            self._station.calls += 1
+            self._machine.timers.at(at_ns, partial(self._network.deliver, socket, message))
         else:
-            self._queue.append((socket, message))
+            self._station.enter((socket, message), message.service_ns, at_ns)
 
     def _done(self, call: tuple[Socket, Query]) -> None:
-        # The agenda has already forgotten this call; it was in service until now.
-        now = self._machine.env._now
-        self.busy_ns += now - self._changed_ns
-        self._integrate(now)
-        if self._queue:
-            socket, message = self._queue.popleft()
-            self._in_service.at(now + message.service_ns, (socket, message))
         self._network.deliver(*call)
 
     def accepted(self, socket: Socket, at_ns: int) -> None:
@@ -90,5 +169,14 @@ class Device:
         pass
 
     def usage(self) -> Usage:
-        self._integrate(self._machine.env._now)
-        return Usage(self.calls, self.busy_ns, self._queued_ns, self._concurrency)
+        return self._station.usage()
+
+
+def _end_ns(name: str, stalls: Stalling | None, streams: Streams) -> Any:
+    if stalls is None:
+        return None
+    gaps, lengths = (
+        block_iterator(partial(each.options.sample, streams.generator(f"stalls of {name}", index)))
+        for index, each in enumerate((stalls.gap, stalls.length))
+    )
+    return Stalls(gaps, lengths).end_ns

@@ -6,7 +6,8 @@
 
 The program is neither blocked nor does it ask: its own work goes on until the signal
 interrupts it. Under it, one helper thread waits for each read under way, as glibc has it:
-with fewer helpers than reads, the others are not even begun.
+with fewer helpers than reads, the others are not even begun. A call that only blocks (a
+file, a name lookup: getaddrinfo_a(3)) is made by a helper, too.
 
 With `notify: thread` every result starts a new thread that runs the callback.
 
@@ -22,7 +23,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from iosim.choice import Options as BaseOptions
-from iosim.handler import CPU, Query, Server, serve
+from iosim.handler import CPU, Query, Server, call, serve
 from iosim.machine.kernel import Kernel
 from iosim.machine.locks import Condition, Mutex
 from iosim.machine.request import Request
@@ -54,6 +55,28 @@ class Read:
         self.socket = socket
         self.result: Any = None
 
+    def perform(self, kernel: Kernel) -> Program:
+        """What a helper does for it, asleep most of the time."""
+        while (result := (yield from kernel.recvfrom(self.socket))) is PARTIAL:
+            pass
+        self.result = result
+
+
+class BlockingCall:
+    """A control block for a call to a device that only blocks; the result is its query."""
+
+    __slots__ = ("device", "result", "server")
+
+    def __init__(self, server: Server, device: Any, query: Query) -> None:
+        self.server = server
+        self.device = device
+        self.result = query
+
+    def perform(self, kernel: Kernel) -> Program:
+        """What a helper does for it."""
+        self.result.begin(kernel.thread, kernel.now_ns)
+        yield from call(kernel, self.server, self.device, self.result)
+
 
 class Aio:
     """The asynchronous I/O of one process: what is submitted, and its helpers."""
@@ -63,17 +86,19 @@ class Aio:
         self.options = options
         self.mutex = Mutex("aio requests")
         self.submitted_there = Condition("aio requests not empty")
-        self.submitted: deque[Read] = deque()
+        self.submitted: deque[Read | BlockingCall] = deque()
         self.helpers = 0
         self.idle_helpers = 0
         self.user: Thread | None = None
         self.signals: Signals | None = None
 
-    def read(self, kernel: Kernel, socket: Socket) -> Program:
-        """aio_read(3): have what arrives on `socket` read, and return at once."""
+    def submit(self, kernel: Kernel, block: "Read | BlockingCall") -> Program:
+        """aio_read(3): have a helper perform `block`, and return at once."""
         yield from kernel.lock(self.mutex)
         kernel.operate_queue()
-        self.submitted.append(Read(socket))
+        if isinstance(block, BlockingCall):
+            block.result.pause(kernel.now_ns)
+        self.submitted.append(block)
         limit = self.options.workers
         if len(self.submitted) > self.idle_helpers and (not limit or self.helpers < limit):
             self.helpers += 1
@@ -85,7 +110,7 @@ class Aio:
             yield from kernel.unlock(self.mutex)
 
     def helper(self, kernel: Kernel) -> Program:
-        """Wait for the data of one submitted read after the other, read it, notify."""
+        """Perform one submitted control block after the other, and notify."""
         while True:
             yield from kernel.lock(self.mutex)
             while not self.submitted:
@@ -93,38 +118,41 @@ class Aio:
                 yield from kernel.cond_wait(self.submitted_there, self.mutex)
                 self.idle_helpers -= 1
             kernel.operate_queue()
-            read = self.submitted.popleft()
+            block = self.submitted.popleft()
             yield from kernel.unlock(self.mutex)
-            while (result := (yield from kernel.recvfrom(read.socket))) is PARTIAL:
-                pass
-            read.result = result
+            yield from block.perform(kernel)
             yield from kernel.settle()
-            if read.result is not EOF:
-                read.result.pause(kernel.now_ns)
+            if block.result is not EOF:
+                block.result.pause(kernel.now_ns)
             if self.options.notify == "signal":
                 assert self.user is not None and self.signals is not None
-                yield from kernel.sigqueue(self.user, self.signals, read)
+                yield from kernel.sigqueue(self.user, self.signals, block)
             else:
-                yield from kernel.spawn("aio callback", partial(self.on_read, read=read))
+                yield from kernel.spawn("aio callback", partial(self.on_complete, block=block))
 
-    def on_signal(self, kernel: Kernel, what: "Read | Request") -> Program:
-        """The signal handler: a read is complete, or a request's sleep is over."""
-        if isinstance(what, Read):
-            yield from self.on_read(kernel, what)
-        else:
+    def on_signal(self, kernel: Kernel, what: "Read | BlockingCall | Request") -> Program:
+        """The signal handler: something is complete, or a request's sleep is over."""
+        if isinstance(what, Request):
             what.device_done(kernel.env._now)
             what.begin(kernel.thread, kernel.now_ns)
             yield from self.advance(kernel, what)
+        else:
+            yield from self.on_complete(kernel, what)
 
-    def on_read(self, kernel: Kernel, read: Read) -> Program:
+    def on_complete(self, kernel: Kernel, block: "Read | BlockingCall") -> Program:
         """The program's completion handler, for a request, or for a device's answer."""
-        message = read.result
-        if message is EOF:
-            yield from kernel.close(read.socket)
+        message = block.result
+        if isinstance(block, Read) and message is EOF:
+            yield from kernel.close(block.socket)
             return
         message.begin(kernel.thread, kernel.now_ns)
         if isinstance(message, Query):
-            self.server.release(message.request.device, read.socket)
+            if isinstance(block, Read):
+                if message.try_again():
+                    yield from kernel.sendto(block.socket, message, message.bytes)
+                    yield from self.submit(kernel, block)
+                    return
+                self.server.release(message.request.device, block.socket)
             yield from self.advance(kernel, message.request)
         else:
             yield from self.advance(kernel, message)
@@ -149,19 +177,23 @@ class Aio:
                 request.pause(kernel.now_ns)
                 yield from kernel.timer_settime(self.signals, amount, request)
                 return
+            elif device.interface == "blocking":
+                query = Query(request, amount)
+                yield from self.submit(kernel, BlockingCall(server, device, query))
+                return
             else:
                 socket, _ = yield from server.connection_to(kernel, device)
                 request.device = device
                 query = Query(request, amount)
                 yield from kernel.sendto(socket, query, query.bytes)
-                yield from self.read(kernel, socket)
+                yield from self.submit(kernel, Read(socket))
                 return
         yield from self.answer(kernel, request)
 
     def answer(self, kernel: Kernel, request: Request) -> Program:
         """Send the reply, and submit the read of the next request."""
         yield from kernel.sendto(request.connection, request, request.reply_bytes)
-        yield from self.read(kernel, request.connection)
+        yield from self.submit(kernel, Read(request.connection))
 
 
 def accept(kernel: Kernel, aio: Aio) -> Program:
@@ -170,7 +202,7 @@ def accept(kernel: Kernel, aio: Aio) -> Program:
     accepted = 0
     while accepted != server.connections:
         connection = yield from kernel.accept4(server.listener)
-        yield from aio.read(kernel, connection)
+        yield from aio.submit(kernel, Read(connection))
         accepted += 1
 
 

@@ -121,10 +121,15 @@ def handle(scheduler: "Scheduler", request: Request) -> Program:
                 socket.nonblocking = True
                 yield from scheduler.watch(socket)
             query = Query(request, amount)
-            yield from kernel.sendto(socket, query, query.bytes)
-            yield from scheduler.readable(socket)
-            yield from kernel.recvfrom(socket)
+            while True:
+                yield from kernel.sendto(socket, query, query.bytes)
+                yield from scheduler.readable(socket)
+                yield from kernel.recvfrom(socket)
+                if not query.try_again():
+                    break
             server.release(device, socket)
+        if request.failed:
+            break
 
 
 # ------------------------------------------------------- what makes it work

@@ -35,7 +35,6 @@ from iosim.machine.sockets import EOF, PARTIAL
 from iosim.machine.thread import Herd, Program
 from iosim.units import PositiveCount
 
-
 PROCESSES: Final = 8
 """Where connections come and go."""
 

@@ -427,7 +427,7 @@ class Core:
     def _sleep(self, thread: Thread, wait_queue: WaitQueue) -> None:
         if thread.debt_ns:
             raise AssertionError(f"{thread.name} sleeps while it owes {thread.debt_ns} ns")
-        if thread.pending:  # a signal came on the way: do not sleep
+        if thread.pending and wait_queue.interruptible:  # a signal came on the way: do not sleep
             self._enter_handler(thread, interrupted=True)
             self._resume(thread)
             return

@@ -97,6 +97,18 @@ class Costs:
     """The receiver's side of a message: on loopback the sender's core pays it."""
     connection_bytes: int
     """What serving a connection touches in the kernel and the program."""
+    # --- files and name lookups
+    pread64_ns: int
+    pwrite64_ns: int
+    fsync_ns: int
+    file_copy_per_kib_ns: Table
+    """Copying a KiB from or to the page cache, by the size of the access."""
+    block_submit_ns: int
+    """From the page cache's miss to the device's doorbell."""
+    block_interrupt_ns: int
+    """A completion: the interrupt, and ending the access."""
+    getaddrinfo_ns: int
+    """A lookup that asks no server: reading the configuration and /etc/hosts."""
     # --- readiness
     poll_ns: int
     """A select or poll, without what each descriptor costs."""
@@ -293,6 +305,10 @@ class Costs:
         """Ns to fetch `size_bytes` again after `distance_bytes` of other data."""
         step = max(0, distance_bytes) >> REFILL_STEP_BITS
         return self._refill[step if step < REFILL_STEPS else -1] * size_bytes >> 10
+
+    def file_copy(self, size_bytes: int) -> int:
+        """Ns to copy an access of `size_bytes` from or to the page cache."""
+        return interpolate(self.file_copy_per_kib_ns, size_bytes) * size_bytes >> 10
 
     def descriptor_scan(self, descriptors: int) -> int:
         """Ns for one pass of select or poll over so many descriptors."""

@@ -22,11 +22,12 @@ Validated by: tests/shape/test_r9_interpreter_lock.py, tests/timeline/test_inter
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
+from iosim.machine.files import File
 from iosim.machine.kernel import Kernel
 from iosim.machine.locks import Condition, Futex, Mutex
 from iosim.machine.readiness import DescriptorSet, Epoll
 from iosim.machine.signals import IoSignals
-from iosim.machine.sockets import EAGAIN, Socket
+from iosim.machine.sockets import EAGAIN, Message, Socket
 from iosim.machine.thread import RUN, USER, Program, Thread
 from iosim.machine.uring import Cqe, Sqe, Uring
 
@@ -230,6 +231,23 @@ class CPythonKernel(Kernel):
 
     def close(self, socket: Socket) -> Generator[Any, Any, None]:
         return self._outside(super().close(socket))
+
+    def pread64(
+        self, file: File, size_bytes: int, device_ns: int, message: Message
+    ) -> Generator[Any, Any, None]:
+        return self._outside(super().pread64(file, size_bytes, device_ns, message))
+
+    def pwrite64(self, file: File, size_bytes: int) -> Generator[Any, Any, None]:
+        return self._outside(super().pwrite64(file, size_bytes))
+
+    def fsync(self, file: File, device_ns: int, message: Message) -> Generator[Any, Any, None]:
+        return self._outside(super().fsync(file, device_ns, message))
+
+    def call_library(
+        self, function: Callable[[Kernel], Generator[Any, Any, Any]]
+    ) -> Generator[Any, Any, Any]:
+        # The lock is dropped once around all of it.
+        return self._outside(function(Kernel(self.thread, self.machine)))
 
     def eventfd_read(self, eventfd: Socket) -> Generator[Any, Any, None]:
         return self._outside(super().eventfd_read(eventfd))

@@ -5,7 +5,7 @@ threads and processes, connecting to a device, eventfd, and the user-space costs
 runtime.
 
 Scope: the calls that the shipped I/O models make.
-Not modelled: file systems, memory management; a forked process has the address space of
+Not modelled: directories, memory management; a forked process has the address space of
 its own only in memory: switching to it costs what switching to a thread does, descriptors
 are one table for all, and pages that it comes to write later are not counted.
 Source: clone(2), fork(2), connect(2), eventfd(2).
@@ -15,6 +15,7 @@ Validated by: tests/timeline
 from collections.abc import Callable, Generator
 from typing import Any
 
+from iosim.machine.files import FileCalls
 from iosim.machine.locks import LockCalls
 from iosim.machine.readiness import ReadinessCalls
 from iosim.machine.reuseport import ListenCalls
@@ -24,7 +25,9 @@ from iosim.machine.thread import ENTRY, RUN, SYSCALL, USER, Program, Thread
 from iosim.machine.uring import UringCalls
 
 
-class Kernel(SocketCalls, ListenCalls, ReadinessCalls, LockCalls, SignalCalls, UringCalls):
+class Kernel(
+    SocketCalls, ListenCalls, FileCalls, ReadinessCalls, LockCalls, SignalCalls, UringCalls
+):
     """What a thread can ask of its kernel."""
 
     __slots__ = ()
@@ -117,6 +120,14 @@ class Kernel(SocketCalls, ListenCalls, ReadinessCalls, LockCalls, SignalCalls, U
         if thread.debt_ns and not self.undisturbed():
             yield RUN
         eventfd.received.clear()
+
+    # ---------------------------------------------------------------------- libraries
+
+    def call_library(
+        self, function: Callable[["Kernel"], Generator[Any, Any, Any]]
+    ) -> Generator[Any, Any, Any]:
+        """Call a C function that makes syscalls of its own, `function(kernel)`."""
+        return function(self)
 
     # --------------------------------------------------------------------- user space
 

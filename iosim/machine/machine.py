@@ -43,6 +43,7 @@ SYSCALLS = (
     "epoll_wait",
     "eventfd2",
     "fcntl",
+    "fsync",
     "futex",
     "io_uring_enter",
     "io_uring_setup",
@@ -50,6 +51,8 @@ SYSCALLS = (
     "nanosleep",
     "pause",
     "poll",
+    "pread64",
+    "pwrite64",
     "read",
     "recvfrom",
     "rt_sigaction",
@@ -261,11 +264,14 @@ class Machine:
     def interrupt_thread(self, thread: Thread, program: Callable[[], Program]) -> None:
         """Run `program` on top of what the thread runs, at its next return to user mode.
 
-        A thread asleep in anything but a lock is woken, and its call ends early.
+        A thread asleep in anything but a lock or a file is woken, and its call ends early.
         """
         thread.core.post(thread, program)
-        if thread.state is ASLEEP and thread.waits_on is not None and thread.waits_on.lock is None:
-            self.wake_from(thread.waits_on, thread, INTERRUPTED)
+        slept_on = thread.waits_on
+        if thread.state is not ASLEEP or slept_on is None or slept_on.lock is not None:
+            return
+        if slept_on.interruptible:
+            self.wake_from(slept_on, thread, INTERRUPTED)
 
     # ------------------------------------------------------------------- descriptors
 

@@ -48,6 +48,7 @@ class Request:
         "delays_ns",
         "device",
         "device_ns",
+        "failed",
         "intended_ns",
         "lock_ns",
         "network_ns",
@@ -82,17 +83,19 @@ class Request:
         self,
         number: int,
         intended_ns: int,
-        amounts: tuple[int, ...],
+        amounts: tuple[Any, ...],
         bytes_: int,
         reply_bytes: int,
     ) -> None:
         self.number = number
         self.intended_ns = intended_ns
-        # One number per step of the handler: ns to compute, to sleep, of the device.
+        # For each step of the handler: ns to compute or to sleep, what a call takes.
         self.amounts = amounts
         self.bytes = bytes_
         self.reply_bytes = reply_bytes
         self.state = WAITING
+        # Whether a call on its behalf has failed: its answer then is an error.
+        self.failed = False
         self.client_ns = self.network_ns = self.queue_ns = self.wake_up_ns = self.run_queue_ns = 0
         self.cpu_ns = self.lock_ns = self.device_ns = 0
         # The server's note of how far the handler has come.
@@ -149,7 +152,7 @@ class Request:
         self.ready_ns = now
 
 
-def request_type(trace: "Trace | None") -> Callable[[int, int, tuple[int, ...], int, int], Request]:
+def request_type(trace: "Trace | None") -> Callable[[int, int, tuple[Any, ...], int, int], Request]:
     """What makes requests: plain ones, or, where there is a trace, ones that tell it."""
     if trace is None:
         return Request

@@ -66,6 +66,8 @@ class WaitQueue:
     """Threads asleep until something happens, in the order in which they came."""
 
     __slots__ = ("lock", "name", "sleepers")
+    interruptible = True
+    """Whether a signal ends the sleep."""
 
     wakes_all: ClassVar[bool] = False
     """Whether an arrival wakes all of them, or one."""

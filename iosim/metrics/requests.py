@@ -14,6 +14,7 @@ NAMES = {
     "listen_overflows": Metric("connections", "Found the listener's queue full."),
     "in_flight": Metric("requests", "Under way when the run ended."),
     "error_fraction": Metric("1", "Refused and timed out, of all that ended."),
+    "failed_fraction": Metric("1", "Answered with an error, of those completed."),
 }
 
 
@@ -29,3 +30,4 @@ def measure(record: Record) -> Values:
     yield "listen_overflows", record.listen_overflows
     errors = record.refused + record.timed_out
     yield "error_fraction", per(errors, errors + record.completed)
+    yield "failed_fraction", per(record.failed, record.completed)

@@ -45,7 +45,7 @@ def describe(scenario: "Scenario", profile: str | None = None) -> list[str]:
 
 
 def _steps(scenario: "Scenario") -> list[tuple[str, Any]]:
-    steps = [step.model_dump(mode="json") for step in scenario.server.handler]
+    steps = [step.model_dump(mode="json", exclude_unset=True) for step in scenario.server.handler]
     return [pair for step in steps for pair in step.items()]
 
 

@@ -409,7 +409,9 @@ def _order(results: Results) -> Iterable[Table]:
 
 def _fates(results: Results) -> Iterable[Table]:
     what = traffic(results.scenario)
-    fates = ("offered", "completed", "refused", "timed_out", "in_flight")
+    fates = ["offered", "completed", "refused", "timed_out", "in_flight"]
+    if any(record.failed for model in results.models for record in model.records):
+        fates.insert(2, "failed")
     rows = []
     for model in results.models:
         if model.records:

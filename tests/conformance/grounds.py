@@ -81,6 +81,27 @@ SLEEP: Data = {"sleep": "200us"}
 NIC: Data = {"nic": {"latency": "30us"}}
 FAR: Data = {"nic": {"latency": {"exponential": "100us"}}}
 DB: Data = {"db": {"remote": {"latency": {"exponential": "200us"}, "concurrency": 4}}}
+FAILING: Data = {
+    "names": {"dns": {"latency": "200us", "cached": "50%", "loss": "5%", "timeout": "1ms"}},
+    "files": {
+        "disk": {
+            "latency": {"exponential": "100us"},
+            "bandwidth": "1GB/s",
+            "queue_depth": 2,
+            "page_cache_hit": "50%",
+        }
+    },
+    "log": {"disk": {"latency": "50us", "access": "write", "fsync": True, "flush": "100us"}},
+    "db": {
+        "remote": {
+            "latency": {"exponential": "100us"},
+            "concurrency": 4,
+            "error_rate": "20%",
+            "errors": "at once",
+            "stalls": {"gap": {"exponential": "5ms"}, "length": "1ms"},
+        }
+    },
+}
 OWN: Data = {"own_work": {"chunk": "50us"}}
 
 
@@ -130,6 +151,20 @@ REQUESTS: dict[str, Data] = {
         devices={"db": {"remote": {"latency": "100us", "interface": "blocking"}}},
         cores=2,
         rate="5k/s",
+    ),
+    "two cores, names, files, errors": _case(
+        [{"call": "names"}, CPU, {"call": "files"}, {"call": "db", "on_error": "retry"}],
+        devices=FAILING,
+        cores=2,
+        rate="3k/s",
+    ),
+    "cpython, writes, names, impatient": _case(
+        [{"call": "log"}, {"call": "names"}, {"call": "db"}, CPU],
+        devices=FAILING,
+        runtime="cpython",
+        network=NIC,
+        workload={"timeout": "3ms"},
+        rate="3k/s",
     ),
     "one connection, working set": _case(
         [CPU], rate="5k/s", workload={"connections": {"total": 1}}, server={"working_set": "64KiB"}

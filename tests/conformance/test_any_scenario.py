@@ -24,7 +24,9 @@ def ns(most: int) -> st.SearchStrategy[Any]:
 
 
 def kind(name: str, **options: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.fixed_dictionaries({}, optional=options).map(lambda chosen: {name: chosen})
+    """A choice with some of these options; `latency`, if there is one, in any case."""
+    given = {key: options.pop(key) for key in ("latency",) if key in options}
+    return st.fixed_dictionaries(given, optional=options).map(lambda chosen: {name: chosen})
 
 
 MODEL = st.one_of(
@@ -44,7 +46,16 @@ MODEL = st.one_of(
 
 STEP = st.one_of(
     ns(60_000).map(lambda amount: {"cpu": amount}),
-    st.sampled_from([{"call": "db"}, {"call": "file"}]),
+    st.sampled_from(
+        [
+            {"call": "db"},
+            {"call": "db", "on_error": "retry"},
+            {"call": "driver"},
+            {"call": "file"},
+            {"call": "log"},
+            {"call": "names"},
+        ]
+    ),
     ns(300_000).map(lambda amount: {"sleep": amount}),
 )
 
@@ -98,11 +109,38 @@ SCENARIO = st.fixed_dictionaries(
         ),
         "devices": st.fixed_dictionaries(
             {
-                "db": st.tuples(ns(300_000), st.integers(1, 5)).map(
-                    lambda how: {"remote": {"latency": how[0], "concurrency": how[1]}}
+                "db": kind(
+                    "remote",
+                    latency=ns(300_000),
+                    concurrency=st.integers(1, 5),
+                    error_rate=st.sampled_from(["0%", "30%"]),
+                    errors=st.sampled_from(["late", "at once"]),
+                    stalls=st.fixed_dictionaries(
+                        {
+                            "gap": st.integers(50, 1_000).map(lambda us: f"{us}us"),
+                            "length": ns(500_000),
+                        }
+                    ),
                 ),
-                "file": ns(100_000).map(
+                "driver": ns(100_000).map(
                     lambda way: {"remote": {"latency": way, "interface": "blocking"}}
+                ),
+                "file": kind(
+                    "disk",
+                    latency=ns(200_000),
+                    page_cache_hit=st.sampled_from(["50%", "100%"]),
+                    bandwidth=st.just("500MB/s"),
+                    queue_depth=st.integers(1, 3),
+                ),
+                "log": st.tuples(ns(100_000), st.booleans()).map(
+                    lambda how: {"disk": {"latency": how[0], "access": "write", "fsync": how[1]}}
+                ),
+                "names": kind(
+                    "dns",
+                    latency=ns(300_000),
+                    cached=st.just("50%"),
+                    loss=st.just("20%"),
+                    timeout=st.just("500us"),
                 ),
             }
         ),

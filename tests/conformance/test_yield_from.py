@@ -58,7 +58,7 @@ KERNEL = _timed_methods(Kernel, CPythonKernel)
 
 OTHERS = _timed_methods(Jobs, OwnWork, Server, InterpreterLock)
 
-GLOBAL = {"serve", "call", "sleep", "multiplex"}
+GLOBAL = {"serve", "call", "exchange", "sleep", "multiplex"}
 """The handler's and other models' functions that are imported by name."""
 
 
@@ -120,6 +120,7 @@ def test_the_calls_that_take_time_are_known() -> None:
         "epoll_create1", "epoll_ctl_add", "epoll_ctl_del", "epoll_wait", "select", "poll",
         "ask_each", "lock", "unlock", "cond_wait", "cond_signal", "sigaction", "sigqueue", "pause",
         "spawn", "eventfd", "eventfd_read", "eventfd_write", "sleep_on", "return_to_user",
+        "pread64", "pwrite64", "fsync", "call_library",
     } <= KERNEL  # fmt: skip
     assert not KERNEL & {"wake", "undisturbed", "ask_ns", "switch_coroutine", "operate_queue"}
     assert {"do_chunk", "on_readable", "run_due", "connection_to", "take", "drop"} <= OTHERS

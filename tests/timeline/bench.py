@@ -27,6 +27,7 @@ TABLES = (
     "cold_execution_ns",
     "cache_refill_per_kib_ns",
     "poll_per_descriptor_ns",
+    "file_copy_per_kib_ns",
 )
 
 

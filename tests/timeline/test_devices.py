@@ -114,7 +114,7 @@ def test_a_cards_latency_is_one_way_and_drawn_for_each_way() -> None:
 def service(bench: Bench, concurrency: int) -> tuple[remote.Device, list[Socket]]:
     options = remote.Options.model_validate({"latency": "100us", "concurrency": concurrency})
     network: Any = near(bench)
-    device = remote.Device("db", options, bench.machine, network)
+    device = remote.Device("db", options, bench.machine, network, Streams(1, 0))
     sockets = [Socket(f"{n}", device) for n in range(5)]
     for socket in sockets:
         bench.machine.open_descriptor(socket)

@@ -21,6 +21,7 @@ RECORD = Record(
     completed=8,
     refused=2,
     timed_out=1,
+    failed=2,
     in_flight=1,
     window_ns=2_000 * MS,
     warm_up_ns=500 * MS,
@@ -106,6 +107,7 @@ RECORD = Record(
 NOTHING_ANSWERED = replace(
     RECORD,
     completed=0,
+    failed=0,
     in_flight=9,
     answered=0,
     responses=histogram(),

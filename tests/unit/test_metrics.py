@@ -24,6 +24,8 @@ BY_HAND: dict[str, float | None] = {
     "timed_out": 1,
     "in_flight": 1,
     "error_fraction": 3 / 11,
+    # Two of the 8 answers were errors.
+    "failed_fraction": 0.25,
     # 100, 200, 300, 400 ns: too few for any percentile.
     "response_time_mean_ns": 250.0,
     "response_time_p50_ns": None,
@@ -125,6 +127,7 @@ TOLD_BESIDES = {
     "response_time_max_ns",
     "cpu_refill_fraction",
     "cpu_spin_fraction",
+    "failed_fraction",
     "migrations_per_request",
     "wakeups_per_request",
 }
@@ -235,7 +238,7 @@ def test_a_mean_over_nothing_does_not_exist() -> None:
         for name in metrics
         if name.endswith("_per_request")
         or name.startswith(("response_time_", "time_"))
-        or name in ("cpu_time_per_request_ns", "events_per_wait")
+        or name in ("cpu_time_per_request_ns", "events_per_wait", "failed_fraction")
     }
     # Nothing answered in 2 s is a throughput, of zero.
     assert metrics["throughput_per_s"] == 0
@@ -247,7 +250,8 @@ def test_no_window_has_no_rates() -> None:
     cores = tuple(dict.fromkeys(core, 0) for core in RECORD.cores_ns)
     metrics = measure_all(record(window_ns=0, cores_ns=cores))
     for name in metrics:
-        if name.endswith(("_per_s", "_fraction", "utilization")) and name != "error_fraction":
+        of_requests = ("error_fraction", "failed_fraction")
+        if name.endswith(("_per_s", "_fraction", "utilization")) and name not in of_requests:
             assert metrics[name] is None, name
 
 

@@ -195,7 +195,7 @@ class TestReading:
         steps = [step.model_dump(mode="json") for step in scenario.server.handler]
         assert steps == [
             {"cpu": {"deterministic": {"value": "20us"}}},
-            {"call": "database"},
+            {"call": "database", "on_error": "fail", "attempts": 3},
             {"sleep": {"deterministic": {"value": "1ms"}}},
         ]
         assert scenario.server.working_set == 64 * 1024
@@ -462,8 +462,8 @@ BROKEN = {
     "a misspelt device": (
         "remote: {",
         "remot: {",
-        "15:5: devices.database.remot: expected one device: 'remote', found 'remot'; did you mean"
-        " 'remote'?",
+        "15:5: devices.database.remot: expected one device: 'disk', 'dns' or 'remote', found"
+        " 'remot'; did you mean 'remote'?",
     ),
     "a device without its latency": (
         "latency: {exponential: 1ms}, concurrency: 8",

@@ -357,3 +357,17 @@ class TestFields:
             except QuantityError:
                 continue
             assert re.search(schema[name]["pattern"], text)
+
+
+class TestBandwidth:
+    @pytest.mark.parametrize(
+        ("text", "bytes_per_s"), [("500MB/s", 500_000_000), ("1.5 GiB/s", 3 * 2**29), ("1B/s", 1)]
+    )
+    def test_is_whole_bytes_a_second(self, text: str, bytes_per_s: int) -> None:
+        assert units.parse_bandwidth(text) == bytes_per_s
+        assert units.parse_bandwidth(units.canonical_bandwidth(bytes_per_s)) == bytes_per_s
+
+    @pytest.mark.parametrize("text", ["500MB", "500MB/ms", "500/s", "0.1B/s", 500, "fast"])
+    def test_anything_else_is_refused(self, text: object) -> None:
+        with pytest.raises(QuantityError):
+            units.parse_bandwidth(text)

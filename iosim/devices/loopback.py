@@ -38,7 +38,7 @@ class Network:
     def delays_ns(self) -> tuple[int, int]:
         return self.fixed_delays_ns
 
-    def reply_arrival_ns(self, at_ns: int, delay_ns: int) -> int:
+    def reply_arrival_ns(self, at_ns: int, delay_ns: int, size_bytes: int) -> int:
         self.free_ns = end_ns = (self.free_ns if self.free_ns > at_ns else at_ns) + delay_ns
         return end_ns
 

@@ -81,6 +81,8 @@ class Costs:
     sendto_per_kib_ns: int
     receive_softirq_ns: int
     """The receiver's side of a message: on loopback the sender's core pays it."""
+    interrupt_ns: int
+    """A card's interrupt up to the softirq, where interrupts are coalesced."""
     connection_bytes: int
     """What serving a connection touches in the kernel and the program."""
     # --- readiness

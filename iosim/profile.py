@@ -128,8 +128,9 @@ _PARSE_X = {
     "cache_refill_per_kib": ("bytes", parse_size),
     "poll_per_descriptor": ("count", parse_count),
 }
-# An interval of zero would let two threads hand the interpreter lock over for ever.
-_POSITIVE = frozenset(("cache", "cpython_switch_interval"))
+# An interval of zero would let two threads hand the interpreter lock over for ever; without
+# gaps a core would be stolen for ever.
+_POSITIVE = frozenset(("cache", "cpython_switch_interval", "stolen_gap"))
 
 
 def _kinds() -> dict[str, _Kind]:

@@ -35,7 +35,7 @@ from iosim.distributions import Distribution
 from iosim.errors import Mismatch, Problem, ScenarioError, did_you_mean, shown
 from iosim.plugins import kinds
 from iosim.slo import Slo, parse_slo
-from iosim.units import Count, PositiveCount, PositiveDuration, Size, canonical_duration
+from iosim.units import Count, Fraction, PositiveCount, PositiveDuration, Size, canonical_duration
 from iosim.yaml_source import Source, load_bytes
 
 MOST_CORES = 256
@@ -57,6 +57,44 @@ def _options(folder: str, **having: str) -> Mapping[str, type[BaseModel]]:
     return {name: module.Options for name, module in kinds(folder).items() if fits(module)}
 
 
+class Stolen(Options):
+    """How the host takes a core away."""
+
+    length: Distribution | None = Field(
+        default=None, description="For how long; none: exponential, the profile's mean."
+    )
+    gap: Distribution | None = Field(
+        default=None, description="How long after the last time; none: as for `length`."
+    )
+
+
+class SiblingThread(Options):
+    """The other hyper-thread of a core."""
+
+    busy: Fraction = Field(
+        default="50%", validate_default=True, description="Part of the time that it is busy."
+    )
+    spell: Distribution = Field(
+        default={"exponential": "10ms"},
+        validate_default=True,
+        description="How long it is busy at a time; idle spells are in proportion.",
+    )
+    slowdown: float = Field(
+        default=1.4, ge=1, le=10, description="How much longer everything takes meanwhile."
+    )
+
+
+class HostNoise(Options):
+    """What else runs on the hardware of a virtual machine."""
+
+    stolen: Stolen | None = Field(
+        default=None, description="Other guests take each core away now and then."
+    )
+    sibling: SiblingThread | None = Field(
+        default=None, description="Each core shares its hardware with another hyper-thread."
+    )
+
+
 class Machine(Options):
     """The server's machine."""
 
@@ -74,6 +112,9 @@ class Machine(Options):
     )
     profile: str = Field(
         default="reference", description="What everything costs: a shipped profile, or a file."
+    )
+    host_noise: HostNoise | None = Field(
+        default=None, description="Of a virtual machine: what its host takes away."
     )
     descriptors: PositiveCount = Field(
         default=20_000, description="How many the server may have open (RLIMIT_NOFILE)."

@@ -134,6 +134,11 @@ class Costs:
     cpython_queue_operation_ns: int
     cpython_switch_interval_ns: int
     """After so long a thread that waits for the interpreter lock asks for it."""
+    # --- the host, if a scenario has it make noise
+    stolen_length_ns: int
+    """Mean of the intervals in which the host runs someone else on the core."""
+    stolen_gap_ns: int
+    """Mean time between two of them."""
     # --- memory
     thread_memory_bytes: int
     """Kernel stack, task structure and the touched part of the user stack."""

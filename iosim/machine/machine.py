@@ -103,6 +103,8 @@ class Machine:
         self._working_set_bytes = costs.thread_working_set_bytes + working_set_bytes
         self.threads: list[Thread] = []
         self.cores = [Core(self, number, run_queue()) for number in range(cores)]
+        # Alarms that go off for ever and wake nobody.
+        self.background_alarms = 0
         # Counted since the start.
         self.syscalls = dict.fromkeys(SYSCALLS, 0)
         self.voluntary = 0

@@ -222,6 +222,7 @@ class SocketCalls(Calls):
                 (heap and heap[0][0] <= env._now + ns)
                 or thread.core.run_queue.rivals
                 or thread.pending
+                or thread.core.pace != 1.0
             ):
                 yield RUN
         at_ns = env._now + thread.debt_ns

@@ -54,6 +54,19 @@ SLEEP: Data = {"sleep": "200us"}
 NIC: Data = {"nic": {"latency": "30us"}}
 FAR: Data = {"nic": {"latency": {"exponential": "100us"}}}
 DB: Data = {"db": {"remote": {"latency": {"exponential": "200us"}, "concurrency": 4}}}
+COALESCED: Data = {
+    "nic": {
+        "latency": "30us",
+        "bandwidth": "50MB",
+        "coalesce": {"delay": "40us", "frames": 4, "budget": 3},
+        "queues": 3,
+        "steering": "hash",
+    }
+}
+NOISE: Data = {
+    "stolen": {"length": {"exponential": "300us"}, "gap": {"exponential": "2ms"}},
+    "sibling": {"busy": "40%", "spell": {"exponential": "500us"}},
+}
 OWN: Data = {"own_work": {"chunk": "50us"}}
 
 
@@ -106,6 +119,12 @@ REQUESTS: dict[str, Data] = {
     ),
     "one connection, working set": _case(
         [CPU], rate="5k/s", workload={"connections": {"total": 1}}, server={"working_set": "64KiB"}
+    ),
+    "two cores, a noisy host, a card that coalesces": _case(
+        [CPU, CALL, CPU], cores=2, network=COALESCED, host_noise=NOISE
+    ),
+    "cpython, a noisy host, own work, sleeps": _case(
+        [CPU, SLEEP], rate="8k/s", server=OWN, runtime="cpython", host_noise=NOISE
     ),
     "users": {
         **_case([CPU, CALL], cores=2),
@@ -252,6 +271,10 @@ class Seen:
 
     def interrupted(self, core: Core, at_ns: int, ns: int) -> None:
         assert ns >= 0
+
+    def stolen(self, core: Core, at_ns: int, ns: int) -> None:
+        self._at(at_ns)
+        assert ns > 0
 
     def delivered(self, request: Request, at_ns: int) -> None:
         self.delivered_requests[request.number] = request

@@ -111,7 +111,8 @@ def _costs(profile: str) -> Iterator[tuple[str, str]]:
             value = canonical_duration(entry.value)
         else:
             value = canonical_size(entry.value)
-        yield name, f"{value:>12}  {entry.how}"
+        told_by = f" ({entry.taken_from})" if entry.taken_from else ""
+        yield name, f"{value:>12}  {entry.how}{told_by}"
 
 
 def _says(module: "ModuleType") -> str:
@@ -138,6 +139,9 @@ def _fields(
         kind = _kind(field)
         default = "required" if key in required else f"default {_spelled(field.get('default'))}"
         yield prefix + key, f"{kind}; {default}", field.get("description", "")
+        for form in field.get("anyOf", ()):  # a mapping that may be left out
+            inner = definitions.get(form.get("$ref", "").rpartition("/")[2], {})
+            yield from _fields(inner, definitions, f"{prefix}{key}.")
 
 
 def _kind(field: Mapping[str, Any]) -> str:

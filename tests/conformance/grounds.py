@@ -40,7 +40,7 @@ def serving(traffic: str) -> list[str]:
 
 OPTIONS: dict[str, list[Data]] = {
     "blocking": [{"own_work_thread": True}],
-    "epoll": [{"trigger": "edge"}, {"max_events": 1}],
+    "epoll": [{"trigger": "edge"}, {"max_events": 1}, {"min_wait": "100us"}],
     "nonblocking": [{"pause": "100us"}],
     "aio": [{"notify": "thread"}],
     "thread_pool_callbacks": [{"offload": "handler", "threads": 2}],

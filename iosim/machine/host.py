@@ -21,7 +21,7 @@ that turns during an interrupt or a theft takes effect after it; cores are robbe
 independently, and what runs on one never depends on the load here. Wake-up placement
 does not see who is robbed.
 Source: Linux Documentation/virt/kvm, steal time; accounting in kernel/sched/cputime.c.
-Validated by: tests/timeline/test_host.py, tests/conformance
+Validated by: tests/timeline/test_host.py, tests/theory/test_host_noise.py
 """
 
 from collections.abc import Iterator

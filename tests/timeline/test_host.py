@@ -168,6 +168,16 @@ def test_a_preempted_thread_takes_its_work_along_and_not_the_core_s_speed() -> N
     assert bench.run(1_000) == [(180, "b"), (255, "a")]
 
 
+def test_a_switch_back_to_a_preempted_thread_is_slowed_and_its_work_not_twice() -> None:
+    bench = Bench(queue=rr("100ns"), context_switch_ns=10)
+    pace(bench, 0, 2.0)
+    bench.at(10, lambda: bench.spawn("a", bench.computes(150, name="a")))
+    bench.at(10, lambda: bench.spawn("b", bench.computes(30, name="b")))
+    # a: switch until 30, 40 of its work until 110; b: switch until 130, done at 190; a: switch
+    # until 210, and 110 of work.
+    assert bench.run(1_000) == [(190, "b"), (430, "a")]
+
+
 def test_a_signal_handler_and_what_it_interrupts_are_slowed_once() -> None:
     bench = Bench()
     a = bench.spawn("a", bench.computes(400))

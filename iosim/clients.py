@@ -66,7 +66,9 @@ class Client:
     def receive(self, socket: Socket, message: Request, at_ns: int) -> None:
         """The server's answer leaves it at `at_ns`."""
         clients = self.clients
-        self.free_ns = arrival_ns = clients.network.reply_arrival_ns(at_ns, message.delays_ns[1])
+        self.free_ns = arrival_ns = clients.network.reply_arrival_ns(
+            at_ns, message.delays_ns[1], message.reply_bytes
+        )
         if message.state == WAITING and (
             clients.timeout_ns is None or arrival_ns <= message.intended_ns + clients.timeout_ns
         ):

@@ -32,7 +32,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType
@@ -79,6 +79,8 @@ class CostEntry:
     how: str
     x_unit: str | None = None
     rows: tuple[tuple[str, str], ...] = ()
+    taken_from: str | None = field(default=None, compare=False)
+    """The profile that says so, if it is not the one that this entry is read from."""
 
 
 @dataclass(frozen=True)
@@ -130,19 +132,20 @@ _PARSE_X = {
     "poll_per_descriptor": ("count", parse_count),
     "file_copy_per_kib": ("bytes", parse_size),
 }
-# An interval of zero would let two threads hand the interpreter lock over for ever.
-_POSITIVE = frozenset(("cache", "cpython_switch_interval"))
+# An interval of zero would let two threads hand the interpreter lock over for ever; without
+# gaps a core would be stolen for ever.
+_POSITIVE = frozenset(("cache", "cpython_switch_interval", "stolen_gap"))
 
 
 def _kinds() -> dict[str, _Kind]:
     kinds = {}
-    for field in fields(Costs):
-        if not field.init:
+    for cost in fields(Costs):
+        if not cost.init:
             continue
-        name, _, unit = field.name.rpartition("_")
+        name, _, unit = cost.name.rpartition("_")
         parse = parse_duration if unit == "ns" else parse_size
-        x_unit, parse_x = _PARSE_X[name] if field.type == Table else (None, None)
-        kinds[name] = _Kind(field.name, unit, parse, x_unit, parse_x, name in _POSITIVE)
+        x_unit, parse_x = _PARSE_X[name] if cost.type == Table else (None, None)
+        kinds[name] = _Kind(cost.name, unit, parse, x_unit, parse_x, name in _POSITIVE)
     return kinds
 
 
@@ -201,6 +204,10 @@ def _costs(entries: Mapping[str, CostEntry]) -> Costs:
     return Costs(**values)
 
 
+def _taken_over(entry: CostEntry, base: str) -> CostEntry:
+    return entry if entry.taken_from else replace(entry, taken_from=base)
+
+
 class _Reader:
     """Turns one file's data into a profile and collects what is wrong with it."""
 
@@ -225,7 +232,10 @@ class _Reader:
         if base is not None:
             inherited = (*described, "measurements")
             text = {key: getattr(base, key) for key in inherited} | text
-            entries = {name: entries.get(name, base.entries[name]) for name in COST_NAMES}
+            entries = {
+                name: entries.get(name) or _taken_over(base.entries[name], base.name)
+                for name in COST_NAMES
+            }
         elif "extends" not in data and isinstance(data.get("costs"), dict):
             for name in COST_NAMES:
                 if name not in data["costs"]:
@@ -436,7 +446,9 @@ def _changed(kind: _Kind, entry: CostEntry, text: str) -> CostEntry:
         value = kind.number(text)
         before = _canonical(kind, entry.value)
     source = f"changed to {text} from {before} ({entry.how}: {entry.source})"
-    return replace(entry, value=value, spread=spread, source=source, how="assumed", rows=())
+    return replace(
+        entry, value=value, spread=spread, source=source, how="assumed", rows=(), taken_from=None
+    )
 
 
 def _canonical(kind: _Kind, value: int) -> str:

@@ -37,6 +37,7 @@ from iosim.plugins import broken, kinds
 from iosim.slo import Slo, parse_slo
 from iosim.units import (
     Count,
+    Fraction,
     PositiveCount,
     PositiveDuration,
     PositiveSize,
@@ -69,6 +70,44 @@ def _one_of(noun: str, folder: str, labelled: bool = False, **having: str) -> On
     return OneOf(noun, lambda: _options(folder, **having), labelled, broken=lambda: broken(folder))
 
 
+class Stolen(Options):
+    """How the host takes a core away."""
+
+    length: Distribution | None = Field(
+        default=None, description="For how long; none: exponential, the profile's mean."
+    )
+    gap: Distribution | None = Field(
+        default=None, description="How long after the last time; none: as for `length`."
+    )
+
+
+class SiblingThread(Options):
+    """The other hyper-thread of a core."""
+
+    busy: Fraction = Field(
+        default="50%", validate_default=True, description="Part of the time that it is busy."
+    )
+    spell: Distribution = Field(
+        default={"exponential": "10ms"},
+        validate_default=True,
+        description="How long it is busy at a time; idle spells are in proportion.",
+    )
+    slowdown: float = Field(
+        default=1.4, ge=1, le=10, description="How much longer everything takes meanwhile."
+    )
+
+
+class HostNoise(Options):
+    """What else runs on the hardware of a virtual machine."""
+
+    stolen: Stolen | None = Field(
+        default=None, description="Other guests take each core away now and then."
+    )
+    sibling: SiblingThread | None = Field(
+        default=None, description="Each core shares its hardware with another hyper-thread."
+    )
+
+
 class Machine(Options):
     """The server's machine."""
 
@@ -84,6 +123,9 @@ class Machine(Options):
     )
     profile: str = Field(
         default="reference", description="What everything costs: a shipped profile, or a file."
+    )
+    host_noise: HostNoise | None = Field(
+        default=None, description="Of a virtual machine: what its host takes away."
     )
     descriptors: PositiveCount = Field(
         default=20_000, description="How many the server may have open (RLIMIT_NOFILE)."

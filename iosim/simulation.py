@@ -149,7 +149,7 @@ class _Run:
         if not world.fates()["in_flight"] or any(thread.waits_on is None for thread in threads):
             return
         # Left in the heap: the limit on the setup.
-        nothing_comes = len(world.env._queue) <= 1
+        nothing_comes = len(world.env._queue) <= 1 + world.machine.background_alarms
         on_locks = all(
             thread.waits_on is not None
             and thread.waits_on.lock is not None

@@ -15,9 +15,11 @@ from typing import Any
 
 from iosim.choice import Chosen
 from iosim.clients import Clients
+from iosim.distributions import Exponential
 from iosim.handler import CALL, CPU, SLEEP, OwnWork, Server, Step
 from iosim.machine.clock import Clock
 from iosim.machine.costs import Costs
+from iosim.machine.host import Sibling, Thief
 from iosim.machine.interpreter import CPythonKernel, InterpreterLock
 from iosim.machine.kernel import Kernel
 from iosim.machine.machine import Machine
@@ -27,7 +29,7 @@ from iosim.machine.trace import Trace
 from iosim.pipeline import Pipeline
 from iosim.plugins import kinds
 from iosim.recording import Recording
-from iosim.scenario import CallStep, CpuStep, Scenario, label_of
+from iosim.scenario import CallStep, CpuStep, HostNoise, Scenario, label_of
 from iosim.streams import Streams, block_iterator, columns
 from iosim.visitors import Visitors, habits_of
 
@@ -77,6 +79,8 @@ def build(
         if spec.runtime == "cpython"
         else costs.process_memory_bytes,
     )
+    if spec.host_noise is not None:
+        _make_noise(spec.host_noise, machine, streams)
     program = kinds("io_models")[model.kind].main
     workload = kinds("workloads")[scenario.workload.kind]
     if workload.TRAFFIC == "items":
@@ -95,6 +99,38 @@ def _kernel(runtime: str, costs: Costs) -> Callable[[Thread, Machine, bool], Ker
         return CPythonKernel(thread, machine, interpreter)
 
     return cpython
+
+
+def _make_noise(noise: HostNoise, machine: Machine, streams: Streams) -> None:
+    """Give each core a thief and a sibling, as far as there are to be any."""
+    costs, stolen, sibling = machine.costs, noise.stolen, noise.sibling
+    for core in machine.cores:
+        draw = partial(_draw, streams, core.number)
+        if stolen is not None:
+            gaps = draw("stolen gap", stolen.gap, costs.stolen_gap_ns)
+            lengths = draw("stolen length", stolen.length, costs.stolen_length_ns)
+            Thief(core, columns(gaps, lengths))
+        if sibling is not None and sibling.busy == 1:
+            core.change_pace(sibling.slowdown)
+        elif sibling is not None and sibling.busy > 0:
+            busy = streams.generator("host: sibling", core.number).random() < sibling.busy
+            spells = columns(draw("busy", sibling.spell), draw("idle", sibling.spell))
+            Sibling(core, sibling.slowdown, _in_turn(spells, sibling.busy, busy), busy)
+
+
+def _draw(
+    streams: Streams, core: int, name: str, chosen: Chosen[Any] | None, mean_ns: int = 0
+) -> Callable[[int], Any]:
+    """What draws durations for a core: from `chosen`, or exponential ones."""
+    options = Exponential.model_construct(mean=mean_ns) if chosen is None else chosen.options
+    return partial(options.sample, streams.generator(f"host: {name}", core))
+
+
+def _in_turn(spells: Iterator[tuple[int, int]], busy: float, busy_first: bool) -> Iterator[int]:
+    """How long a sibling stays as it is, time and again, so that it is busy that part of it."""
+    for busy_ns, other_ns in spells:
+        idle_ns = round(other_ns * (1 - busy) / busy)
+        yield from (busy_ns, idle_ns) if busy_first else (idle_ns, busy_ns)
 
 
 def _server(

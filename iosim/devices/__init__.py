@@ -41,7 +41,7 @@ class Network(Protocol):
     def delays_ns(self) -> tuple[int, int]:
         """The same for the next request."""
 
-    def reply_arrival_ns(self, at_ns: int, delay_ns: int) -> int:
+    def reply_arrival_ns(self, at_ns: int, delay_ns: int, size_bytes: int) -> int:
         """When an answer that leaves at `at_ns` and takes `delay_ns` has been received."""
 
     def deliver(self, socket: Socket, message: Arrival) -> None:

@@ -54,7 +54,7 @@ class Network:
     def piece_ns(self, size_bytes: int) -> int:
         return self.fixed_delays_ns[0] + (size_bytes * self._machine.costs.sendto_per_kib_ns >> 10)
 
-    def reply_arrival_ns(self, at_ns: int, delay_ns: int) -> int:
+    def reply_arrival_ns(self, at_ns: int, delay_ns: int, size_bytes: int) -> int:
         self.free_ns = end_ns = (self.free_ns if self.free_ns > at_ns else at_ns) + delay_ns
         return end_ns
 

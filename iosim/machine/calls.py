@@ -91,6 +91,7 @@ class Calls:
             not (heap and heap[0][0] <= env._now + thread.debt_ns)
             and not thread.core.run_queue.rivals
             and not thread.pending
+            and thread.core.pace == 1.0  # else it takes longer than it owes
         )
 
     def sleep_on(

@@ -12,14 +12,16 @@ owes, run in one go:
     |--- switch --- refill --- user ---|--- syscall --- user ------|
 
 Nothing inside a burst touches the world, so it needs no event of its own; an interrupt
-shifts the burst, a preemption cuts it in two.
+shifts the burst, a preemption cuts it in two. The host may take the core away
+(`steal`), which shifts burst and interrupts alike; and the core may work more slowly
+(`change_pace`), which stretches what is left of the burst.
 
 All time is accounted: `cpu_ns`, by cause, is debited when a thread takes on a debt and
 credited with what remains when it is cut off, so that at any instant the causes add up
 to the time since the start, exactly (`account`).
 
 Scope: see `Not modelled` in docs/topics/machine.md.
-Not modelled: hyper-threads, frequency scaling, timer-tick cost, NUMA.
+Not modelled: frequency scaling, timer-tick cost, NUMA.
 Source: Linux 6.18 kernel/sched/core.c, fair.c; costs from the profile.
 Validated by: tests/timeline/test_core.py, tests/conformance, tests/theory
 """
@@ -40,6 +42,8 @@ from iosim.machine.thread import (
     RUNNABLE,
     RUNNING,
     SOFTIRQ,
+    SPIN,
+    STOLEN,
     SWITCH,
     SYSCALL,
     USER_MODE,
@@ -79,12 +83,14 @@ class Core:
         "burst_start_ns",
         "cpu_ns",
         "current",
+        "held_until_ns",
         "idle_since_ns",
         "last_thread",
         "machine",
         "number",
+        "pace",
         "run_queue",
-        "softirq_until_ns",
+        "stolen_until_ns",
         "switches",
         "touched_bytes",
     )
@@ -101,11 +107,16 @@ class Core:
         self.current: Thread | None = None
         self.last_thread: Thread | None = None
         # By cause, with one more for `ENTRY`.
-        self.cpu_ns = [0] * 8
+        self.cpu_ns = [0] * 9
         self.idle_since_ns = 0
         self.burst_start_ns = 0
         self.burst_end_ns = 0
-        self.softirq_until_ns = 0
+        # Before this instant no thread runs: interrupts have the core, or the host has.
+        self.held_until_ns = 0
+        # Before this instant the host has the core; an idle one does not notice.
+        self.stolen_until_ns = 0
+        # Ns that each ns of work takes: more than one while a sibling hyper-thread is busy.
+        self.pace = 1.0
         self._softirq_owed_ns = 0
         # The way out of idle before an interrupt: (charged, cold), booked at its start.
         self._interrupt_exit_ns = (0, 0)
@@ -153,7 +164,7 @@ class Core:
             self._attend(now)
         elif self._slice_end_ns == NEVER and self._in_burst:
             self._slice_end_ns = run_queue.slice_end_ns(
-                current, max(now, self.softirq_until_ns, self.burst_start_ns)
+                current, max(now, self.held_until_ns, self.burst_start_ns)
             )
         if self._in_burst:
             self._set_alarm()
@@ -174,6 +185,8 @@ class Core:
         prefix = []
         if idle_ns >= 0:
             latency_ns, charged_ns, cold_ns = costs.leave_idle(idle_ns)
+            if self.stolen_until_ns > now:
+                start_ns = self._wait_for_host(now)
             start_ns += latency_ns - charged_ns
             self.cpu_ns[IDLE] += latency_ns - charged_ns
             if charged_ns:
@@ -240,8 +253,10 @@ class Core:
     # ------------------------------------------------------------------------- bursts
 
     def _begin_burst(self, thread: Thread, start_ns: int, now: int) -> None:
-        if start_ns < self.softirq_until_ns:
-            start_ns = self.softirq_until_ns
+        if thread.pace != self.pace:
+            self._stretch(thread, self.pace)
+        if start_ns < self.held_until_ns:
+            start_ns = self.held_until_ns
         self._in_burst = True
         self.burst_start_ns = self._synced_ns = start_ns
         due_ns = self.burst_end_ns = start_ns + thread.debt_ns
@@ -290,6 +305,7 @@ class Core:
             trace.ran(thread, self, self.burst_start_ns, now, thread.segments)
         thread.segments.clear()
         thread.debt_ns = 0
+        thread.pace = 1.0
         self._resume(thread)
 
     def _resume(self, thread: Thread) -> None:
@@ -349,8 +365,8 @@ class Core:
         thread = self.current
         assert thread is not None
         at_ns = self.burst_start_ns
-        if now < self.softirq_until_ns:
-            now = self.softirq_until_ns
+        if now < self.held_until_ns:
+            now = self.held_until_ns
         for cause, ns, _ in thread.segments:
             from_ns = at_ns
             at_ns += ns
@@ -402,6 +418,7 @@ class Core:
         run_queue = self.run_queue
         self._sync(now)
         self._resched = False
+        self._stretch(thread, 1.0)
         run_queue.put_back(thread)
         picked = run_queue.pick()
         assert picked is not None
@@ -486,6 +503,7 @@ class Core:
     def _enter_handler(self, thread: Thread, interrupted: bool = False) -> None:
         handler = thread.pending.pop(0)
         value = INTERRUPTED if interrupted else thread.value
+        self._stretch(thread, 1.0)
         thread.frames.append((thread.generator, thread.segments[:], thread.debt_ns, value))
         self._debit(thread.segments, -1)
         thread.segments.clear()
@@ -507,7 +525,9 @@ class Core:
     def interrupt(self, ns: int, action: Callable[[], None]) -> None:
         """Run `ns` of softirq on this core as soon as it can, then call `action`."""
         now = self._env._now
-        start_ns = max(now, self.softirq_until_ns)
+        start_ns = max(now, self.held_until_ns)
+        if self.pace != 1.0:
+            ns = round(ns * self.pace)
         if self.current is None and not self._interrupts:
             idle_ns = now - self.idle_since_ns
             latency_ns, charged_ns, cold_ns = self._costs.leave_idle(idle_ns)
@@ -515,22 +535,10 @@ class Core:
             self.cpu_ns[SWITCH] += charged_ns
             self.cpu_ns[REFILL] += cold_ns
             self._interrupt_exit_ns = (charged_ns, cold_ns)
-            start_ns = now + latency_ns + cold_ns
-            self.softirq_until_ns = start_ns
-        elif self._in_burst and self.current is not None:
-            self._sync(now)
-            self.burst_start_ns += ns
-            self.burst_end_ns += ns
-            self._synced_ns += ns
-            if self._stop_ns != NEVER:
-                self._stop_ns += ns
-            if self._slice_end_ns != NEVER:
-                self._slice_end_ns = self.run_queue.slice_end_ns(
-                    self.current, max(start_ns + ns, self.burst_start_ns)
-                )
-            self._set_alarm()
+            start_ns = self._wait_for_host(now) + latency_ns + cold_ns
         self.cpu_ns[SOFTIRQ] += ns
-        self.softirq_until_ns = end_ns = start_ns + ns
+        self.held_until_ns = end_ns = start_ns + ns
+        self._push_aside(now, ns)
         self._softirq_owed_ns += ns
         self._interrupts.append((end_ns, ns, action))
         trace = self.machine.trace
@@ -538,6 +546,23 @@ class Core:
             trace.interrupted(self, start_ns, ns)
         if len(self._interrupts) == 1:
             self._interrupt_alarm.set(end_ns)
+
+    def _push_aside(self, now: int, ns: int) -> None:
+        """The current burst, if there is one, goes on `ns` later than it would have."""
+        thread = self.current
+        if thread is None or not self._in_burst:
+            return
+        self._sync(now)
+        self.burst_start_ns += ns
+        self.burst_end_ns += ns
+        self._synced_ns += ns
+        if self._stop_ns != NEVER:
+            self._stop_ns += ns
+        if self._slice_end_ns != NEVER:
+            self._slice_end_ns = self.run_queue.slice_end_ns(
+                thread, max(self.held_until_ns, self.burst_start_ns)
+            )
+        self._set_alarm()
 
     def _on_interrupt_done(self) -> None:
         # It stays in the list while it acts: the core is awake, whatever it wakes.
@@ -555,14 +580,70 @@ class Core:
             else:
                 self._dispatch(picked, now)
 
+    # ------------------------------------------------------------------------------ host
+
+    def steal(self, ns: int) -> None:
+        """The host takes the core away for `ns` (> 0): whatever it does goes on afterwards."""
+        now = self._env._now
+        self.stolen_until_ns = now + ns
+        if self.current is None and not self._interrupts:
+            return
+        self._count_stolen(now, ns)
+        self.held_until_ns = max(now, self.held_until_ns) + ns
+        if self._interrupts:
+            self._interrupts = deque(
+                (end_ns + ns, own_ns, action) for end_ns, own_ns, action in self._interrupts
+            )
+            self._interrupt_alarm.set(self._interrupts[0][0])
+        self._push_aside(now, ns)
+
+    def _wait_for_host(self, now: int) -> int:
+        """An idle core is wanted: from when on it has it, if the host has just taken it."""
+        if self.stolen_until_ns > now:
+            self._count_stolen(now, self.stolen_until_ns - now)
+            now = self.held_until_ns = self.stolen_until_ns
+        return now
+
+    def _count_stolen(self, now: int, ns: int) -> None:
+        self.cpu_ns[STOLEN] += ns
+        trace = self.machine.trace
+        if trace is not None:
+            trace.stolen(self, now, ns)
+
+    def change_pace(self, pace: float) -> None:
+        """From now on each ns of work takes `pace` ns. Not while the core is held."""
+        now = self._env._now
+        assert now >= self.held_until_ns
+        self.pace = pace
+        thread = self.current
+        if thread is None or not self._in_burst:
+            return
+        self._sync(now)
+        start_ns = self.burst_start_ns
+        if now > start_ns:
+            self._cut(thread, now)
+            start_ns = now
+        self._begin_burst(thread, start_ns, now)
+
+    def _stretch(self, thread: Thread, pace: float) -> None:
+        """Write what the current thread owes for a core of this pace; asking in vain aside."""
+        if thread.pace == pace:
+            return
+        factor = pace / thread.pace
+        thread.pace = pace
+        for index, (cause, ns, label) in enumerate(thread.segments):
+            if cause != SPIN:
+                more_ns = round(ns * factor) - ns
+                thread.segments[index] = (cause, ns + more_ns, label)
+                thread.debt_ns += more_ns
+                self.cpu_ns[cause] += more_ns
+
     # ------------------------------------------------------------------------ accounting
 
     def remaining_ns(self, thread: Thread) -> int:
         """CPU time that `thread` has yet to run of what it owes."""
         if thread is self.current:
-            return self.burst_end_ns - max(
-                self._env._now, self.softirq_until_ns, self.burst_start_ns
-            )
+            return self.burst_end_ns - max(self._env._now, self.held_until_ns, self.burst_start_ns)
         return thread.debt_ns
 
     def trim(self, thread: Thread, ns: int) -> None:
@@ -584,9 +665,16 @@ class Core:
         """CPU time since the start by cause, in ns; adds up to now, exactly."""
         now = self._env._now
         cpu_ns = self.cpu_ns[:]
-        # What was debited and has not happened yet: interrupts first, and the way out of
-        # idle before them ...
-        from_ns = max(now, self.softirq_until_ns)
+        thread = self.current
+        if thread is None and not self._interrupts:
+            cpu_ns[IDLE] += now - self.idle_since_ns
+            return _by_cause(cpu_ns)
+        # What was debited and has not happened yet: first what the host keeps, then
+        # interrupts, and the way out of idle before them ...
+        if self.stolen_until_ns > now:
+            cpu_ns[STOLEN] -= self.stolen_until_ns - now
+            now = self.stolen_until_ns
+        from_ns = max(now, self.held_until_ns)
         ahead_ns = from_ns - now
         charged_ns, cold_ns = self._interrupt_exit_ns
         for cause, ns in (
@@ -598,10 +686,7 @@ class Core:
             part_ns = min(ahead_ns, ns)
             cpu_ns[cause] -= part_ns
             ahead_ns -= part_ns
-        thread = self.current
         if thread is None:
-            if not self._interrupts:
-                cpu_ns[IDLE] += now - self.idle_since_ns
             return _by_cause(cpu_ns)
         # ... then the way out of idle, then the burst, from its end backwards.
         if self.burst_start_ns > from_ns:

@@ -95,6 +95,8 @@ class Costs:
     """Copying a KiB of a message from the program."""
     receive_softirq_ns: int
     """The receiver's side of a message: on loopback the sender's core pays it."""
+    interrupt_ns: int
+    """A card's interrupt up to the softirq, where interrupts are coalesced."""
     connection_bytes: int
     """What serving a connection touches in the kernel and the program."""
     # --- files and name lookups
@@ -221,6 +223,11 @@ class Costs:
     """Feeding a message to a StreamReader and reading it from there."""
     asyncio_write_ns: int
     """Writing to a transport, without sendto."""
+    # --- the host, if a scenario has it make noise
+    stolen_length_ns: int
+    """Mean of the intervals in which the host runs someone else on the core."""
+    stolen_gap_ns: int
+    """Mean time between two of them."""
     # --- memory
     thread_memory_bytes: int
     """Kernel stack, task structure and the touched part of the user stack."""

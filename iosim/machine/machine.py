@@ -121,6 +121,8 @@ class Machine:
         self.cores = [Core(self, number, run_queue()) for number in range(cores)]
         # 32 bits for each new connection's addresses and ports, drawn where they are needed.
         self.flow_hashes = repeat(0) if flow_hashes is None else flow_hashes
+        # Alarms that go off for ever and wake nobody.
+        self.background_alarms = 0
         # Counted since the start.
         self.syscalls = dict.fromkeys(SYSCALLS, 0)
         self.voluntary = 0

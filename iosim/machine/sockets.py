@@ -95,14 +95,14 @@ class Watcher(Protocol):
 class Arrival(Protocol):
     """What reaches a socket."""
 
+    bytes: int
+
     def delivered(self, now: int) -> None:
         """It has reached the machine's socket."""
 
 
 class Message(Arrival, Protocol):
     """What travels over a connection, on behalf of a request."""
-
-    bytes: int
 
     def begin(self, thread: Thread, now: int) -> None:
         """`thread` has received it and works on it from now on."""
@@ -306,6 +306,7 @@ class SocketCalls(Calls):
                 (heap and heap[0][0] <= env._now + ns)
                 or thread.core.run_queue.rivals
                 or thread.pending
+                or thread.core.pace != 1.0
             ):
                 yield RUN
         at_ns = env._now + thread.debt_ns

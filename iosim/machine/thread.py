@@ -34,10 +34,11 @@ REFILL: Final = 3
 SOFTIRQ: Final = 4
 SPIN: Final = 5
 IDLE: Final = 6
-CAUSES: Final = ("user", "syscall", "switch", "refill", "softirq", "spin", "idle")
+STOLEN: Final = 7
+CAUSES: Final = ("user", "syscall", "switch", "refill", "softirq", "spin", "idle", "stolen")
 """Where a core's time goes, by the index used in `Core.cpu_ns`."""
 
-ENTRY: Final = 7
+ENTRY: Final = 8
 """The cause `SYSCALL` where a syscall begins: the instant before is in user mode."""
 
 USER_MODE: Final = frozenset({USER, SPIN})
@@ -108,6 +109,7 @@ class Thread:
         "name",
         "number",
         "off_core",
+        "pace",
         "pending",
         "segments",
         "since_ns",
@@ -138,6 +140,8 @@ class Thread:
         # What is owed, oldest first; `debt_ns` is its sum.
         self.segments: list[Segment] = []
         self.debt_ns = 0
+        # Ns of its core that each ns of what it owes stands for already (`Core.pace`).
+        self.pace = 1.0
         # Interrupted programs below a signal handler, with what they owed.
         self.frames: list[tuple[Program, list[Segment], int, Any]] = []
         # Handlers to run at the next return to user mode.

@@ -43,6 +43,9 @@ class Trace(Protocol):
     def interrupted(self, core: "Core", at_ns: int, ns: int) -> None:
         """A core will run `ns` of softirq work, beginning at `at_ns`."""
 
+    def stolen(self, core: "Core", at_ns: int, ns: int) -> None:
+        """The host has a core for `ns` from `at_ns` on, during which something wants it."""
+
     def delivered(self, request: "Request", at_ns: int) -> None:
         """A request has reached the server's socket (an item has been made)."""
 

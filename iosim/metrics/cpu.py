@@ -1,7 +1,8 @@
 """CPU time: how busy the cores are, with what, and what a request costs.
 
-The fractions of the causes and of idle add up to one. One event loop is at its limit when its
-thread never leaves a core, however many others idle: the busiest thread shows that.
+The fractions of the causes add up to one. A core is busy when it is neither idle nor
+stolen: what the host takes away is no work of the server's. One event loop is at its limit
+when its thread never leaves a core, however many others idle: the busiest thread shows that.
 
 Scope: a thread is known over the whole run under load, cores over the window.
 """
@@ -17,10 +18,11 @@ CAUSES = {
     "softirq": "Receiving packets.",
     "spin": "Asking in vain.",
     "idle": "Nothing to do, waking up included.",
+    "stolen": "The host ran others, while something wanted the core.",
 }
 
 NAMES = {
-    "cpu_utilization": Metric("1", "Part of the cores' time that is not idle."),
+    "cpu_utilization": Metric("1", "Part of the cores' time that is neither idle nor stolen."),
     "cpu_utilization_busiest_core": Metric("1", "The same for the core that idles least."),
     "cpu_utilization_busiest_thread": Metric(
         "1", "Part of the run in which the busiest thread had a core."
@@ -36,10 +38,10 @@ PATTERNS = {"cpu_utilization_core_*": Metric("1", "The same for one core.")}
 def measure(record: Record) -> Values:
     total_ns = record.window_ns * len(record.cores_ns)
     sums = {cause: sum(core[cause] for core in record.cores_ns) for cause in CAUSES}
-    busy_ns = total_ns - sums["idle"]
+    busy_ns = total_ns - sums["idle"] - sums["stolen"]
     yield "cpu_utilization", per(busy_ns, total_ns)
     yield "cpu_time_per_request_ns", per(busy_ns, record.answered)
-    cores = [record.window_ns - core["idle"] for core in record.cores_ns]
+    cores = [record.window_ns - core["idle"] - core["stolen"] for core in record.cores_ns]
     yield "cpu_utilization_busiest_core", per(max(cores, default=0), record.window_ns)
     thread_ns = max((thread.cpu_ns for thread in record.threads), default=0)
     yield "cpu_utilization_busiest_thread", per(thread_ns, record.duration_ns)

@@ -132,7 +132,7 @@ def _profile(name: str) -> str:
     ]
     for cost, entry in profile.entries.items():
         value = "table" if isinstance(entry.value, tuple) else _exact(entry.value, entry.unit)
-        lines.append(f"{cost:{width}} {value:>8}  {_spread(entry):<17} {entry.how}")
+        lines.append(f"{cost:{width}} {value:>8}  {_spread(entry):<17} {_known(entry)}")
         texts = [meanings.get(cost, "")]
         if isinstance(entry.value, tuple):
             texts.append(_table(entry))
@@ -160,7 +160,7 @@ def _cost(name: str, cost: str) -> str:
             _table(entry) if isinstance(entry.value, tuple) else _exact(entry.value, entry.unit)
         ),
         "spread": _spread(entry),
-        "known": entry.how,
+        "known": _known(entry),
         "source": entry.source,
         **{
             f"row {number}": f"{row} = {total}" for number, (row, total) in enumerate(entry.rows, 1)
@@ -188,6 +188,11 @@ def _meanings() -> dict[str, str]:
             name = ast.unparse(field.target).rpartition("_")[0]
             found[name] = " ".join(str(ast.literal_eval(below.value)).split())
     return found
+
+
+def _known(entry: "CostEntry") -> str:
+    """How it is known; for one that another profile says, which."""
+    return entry.how + (f" ({entry.taken_from})" if entry.taken_from else "")
 
 
 def _spread(entry: "CostEntry") -> str:
@@ -245,6 +250,9 @@ def _fields(
         kind = _kind(field)
         default = "required" if key in required else f"default {_spelled(field.get('default'))}"
         yield prefix + key, f"{kind}; {default}", field.get("description", "")
+        for form in field.get("anyOf", ()):  # a mapping that may be left out
+            inner = definitions.get(form.get("$ref", "").rpartition("/")[2], {})
+            yield from _fields(inner, definitions, f"{prefix}{key}.")
 
 
 def _kind(field: Mapping[str, Any]) -> str:

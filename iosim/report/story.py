@@ -40,6 +40,7 @@ SAYS: Final[Mapping[str, str]] = MappingProxyType(
         "enter and leave a syscall": "the runtime notes a syscall",
         "feed the stream": "moves it through the stream's buffer",
         "futex": "enters the kernel for a lock",
+        "host": "runs someone else on this core",
         "idle exit": "the rest of that latency, charged to it",
         "go statement": "makes a goroutine",
         "interpreter lock": "the interpreter lock",
@@ -162,8 +163,12 @@ def _of_spans(moment: Moment) -> Iterator[_Line]:
         text = span.label if not says else f"{span.label}: {says}"
         if span.cause in {"switch", "refill"} or span.label == "interrupt":
             text = says or span.label
-        who = span.thread or "(interrupt)"
-        yield _Line(span.from_ns, 5, who, span.core, text, span.to_ns - span.from_ns)
+        yield _Line(span.from_ns, 5, _who(span), span.core, text, span.to_ns - span.from_ns)
+
+
+def _who(span: Span) -> str:
+    """Whose time it was."""
+    return span.thread or ("(host)" if span.cause == "stolen" else "(interrupt)")
 
 
 BOUNDARIES: Final = frozenset({"slept", "woke", "dispatched", "preempted", "begun", "paused"})
@@ -190,7 +195,7 @@ def _of_turns(moment: Moment) -> Iterator[_Line]:
         if before is not None and before.what == "begun":
             did = f"#{before.request}: {did}"
         ns = sum(span.to_ns - span.from_ns for span in spans)
-        yield _Line(spans[0].from_ns, 5, who or "(interrupt)", core, did, ns)
+        yield _Line(spans[0].from_ns, 5, _who(spans[0]), core, did, ns)
 
 
 def _merged(spans: Iterable[Span]) -> Iterator[Span]:

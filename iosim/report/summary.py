@@ -12,7 +12,7 @@ from iosim.units import canonical_duration, format_percent
 
 if TYPE_CHECKING:
     from iosim.results import Results
-    from iosim.scenario import Scenario
+    from iosim.scenario import HostNoise, Scenario
 
 
 def describe(scenario: "Scenario", profile: str | None = None) -> list[str]:
@@ -33,6 +33,7 @@ def describe(scenario: "Scenario", profile: str | None = None) -> list[str]:
         f"devices   {devices}" if devices else "",
         f"machine   {cores}, {_choice(machine.scheduler)}, {_choice(machine.network)}, "
         f"{machine.runtime}, profile {profile or machine.profile}",
+        f"host      {_noise(machine.host_noise)}" if machine.host_noise else "",
         f"run       {times} {canonical_duration(run.duration)}, seed {run.seed}",
     ]
     indent = " " * lines[0].index(models)
@@ -47,6 +48,12 @@ def describe(scenario: "Scenario", profile: str | None = None) -> list[str]:
 def _steps(scenario: "Scenario") -> list[tuple[str, Any]]:
     steps = [step.model_dump(mode="json", exclude_unset=True) for step in scenario.server.handler]
     return [pair for step in steps for pair in step.items()]
+
+
+def _noise(noise: "HostNoise") -> str:
+    """What the machine's host takes away; of a part without options, its name."""
+    parts = noise.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    return ", ".join(f"{part} {_brief(options)}".strip() for part, options in parts.items())
 
 
 def _choice(chosen: Any) -> str:

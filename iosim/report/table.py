@@ -272,7 +272,7 @@ def _shares(
 
 
 def _cpu_time(results: Results) -> Iterable[Table]:
-    causes = ("user", "syscall", "switch", "refill", "softirq", "spin", "idle")
+    causes = ("user", "syscall", "switch", "refill", "softirq", "spin", "idle", "stolen")
     return _shares(
         results,
         "Where the cores' time goes (% of all cores; ±: the widest in the row, in points)",

@@ -8,8 +8,8 @@ itself, or, if a busy moment is wanted, the few requests that come closest toget
 depend on arrivals more than on the model, so that two models can be held side by side.
 Each piece of it is known by the requests on whose behalf it was done: `Whose`.
 
-A core's work is given to the trace as it ends. An interrupt pushes it aside without
-leaving a mark in it, so each piece is laid out backwards from its end, around them.
+A core's work is given to the trace as it ends. An interrupt, or the host, pushes it aside
+without leaving a mark in it, so each piece is laid out backwards from its end, around them.
 
 Scope: one replication.
 Not done: no words; those are story.py's.
@@ -142,7 +142,7 @@ class Timeline:
     spans: list[Span] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
-    _softirqs: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    _not_its_own: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     _asleep: dict[str, tuple[int, str]] = field(default_factory=dict)
     _last_call: dict[str, str] = field(default_factory=dict)
     _full: bool = False
@@ -175,12 +175,12 @@ class Timeline:
             left_ns -= ns
         spans = []
         end_ns = to_ns
-        softirqs = self._softirqs.get(core.number, [])
+        others = self._not_its_own.get(core.number, [])
         for cause, ns, label in reversed(pieces):
             calls = int(cause == ENTRY)
             if cause == SPIN:
                 calls = ns // max(1, thread.kernel.ask_ns())
-            for start_ns, stop_ns in _around(softirqs, ns, end_ns):
+            for start_ns, stop_ns in _around(others, ns, end_ns):
                 name = "syscall" if cause == ENTRY else CAUSES[cause]
                 spans.append(Span(thread.name, core.number, name, label, start_ns, stop_ns, calls))
                 calls = 0
@@ -207,8 +207,13 @@ class Timeline:
 
     def interrupted(self, core: "Core", at_ns: int, ns: int) -> None:
         if self._on:
-            self._softirqs.setdefault(core.number, []).append((at_ns, at_ns + ns))
+            self._not_its_own.setdefault(core.number, []).append((at_ns, at_ns + ns))
             self.spans.append(Span("", core.number, "softirq", "interrupt", at_ns, at_ns + ns))
+
+    def stolen(self, core: "Core", at_ns: int, ns: int) -> None:
+        if self._on:
+            self._not_its_own.setdefault(core.number, []).append((at_ns, at_ns + ns))
+            self.spans.append(Span("", core.number, "stolen", "host", at_ns, at_ns + ns))
 
     # ------------------------------------------------------------------------- requests
 
@@ -231,10 +236,10 @@ class Timeline:
             self.events.append(event)
 
 
-def _around(softirqs: list[tuple[int, int]], ns: int, end_ns: int) -> list[tuple[int, int]]:
-    """Where `ns` of work lay that ended at `end_ns`, latest first: not during a softirq."""
+def _around(others: list[tuple[int, int]], ns: int, end_ns: int) -> list[tuple[int, int]]:
+    """Where `ns` of work lay that ended at `end_ns`, latest first: not while others ran."""
     pieces = []
-    for start_ns, stop_ns in reversed(softirqs):
+    for start_ns, stop_ns in reversed(others):
         if start_ns >= end_ns:
             continue
         if stop_ns <= end_ns - ns:

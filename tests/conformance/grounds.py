@@ -43,6 +43,7 @@ OPTIONS: dict[str, list[Data]] = {
     "epoll": [
         {"trigger": "edge"},
         {"max_events": 1},
+        {"min_wait": "100us"},
         {"trigger": "oneshot"},
         {"workers": 3},
         {"workers": 2, "trigger": "edge"},
@@ -101,6 +102,19 @@ FAILING: Data = {
             "stalls": {"gap": {"exponential": "5ms"}, "length": "1ms"},
         }
     },
+}
+COALESCED: Data = {
+    "nic": {
+        "latency": "30us",
+        "bandwidth": "50MB/s",
+        "coalesce": {"delay": "40us", "frames": 4, "budget": 3},
+        "queues": 3,
+        "steering": "hash",
+    }
+}
+NOISE: Data = {
+    "stolen": {"length": {"exponential": "300us"}, "gap": {"exponential": "2ms"}},
+    "sibling": {"busy": "40%", "spell": {"exponential": "500us"}},
 }
 OWN: Data = {"own_work": {"chunk": "50us"}}
 
@@ -210,6 +224,12 @@ REQUESTS: dict[str, Data] = {
         rate="7k/s",
         server={"cancel": True},
         network=NIC,
+    ),
+    "two cores, a noisy host, a card that coalesces": _case(
+        [CPU, CALL, CPU], cores=2, network=COALESCED, host_noise=NOISE
+    ),
+    "cpython, a noisy host, own work, sleeps": _case(
+        [CPU, SLEEP], rate="8k/s", server=OWN, runtime="cpython", host_noise=NOISE
     ),
     "users": {
         **_case([CPU, CALL], cores=2),
@@ -356,6 +376,10 @@ class Seen:
 
     def interrupted(self, core: Core, at_ns: int, ns: int) -> None:
         assert ns >= 0
+
+    def stolen(self, core: Core, at_ns: int, ns: int) -> None:
+        self._at(at_ns)
+        assert ns > 0
 
     def delivered(self, request: Request, at_ns: int) -> None:
         self.delivered_requests[request.number] = request

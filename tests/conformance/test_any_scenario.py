@@ -185,7 +185,7 @@ def test_nothing_is_lost_and_everything_adds_up(data: Any, profile: str) -> None
     for core in record.cores_ns:
         assert sum(core.values()) == record.window_ns
         assert min(core.values()) >= 0
-    busy_ns = sum(record.window_ns - core["idle"] for core in record.cores_ns)
+    busy_ns = sum(record.window_ns - core["idle"] - core["stolen"] for core in record.cores_ns)
     assert sum(thread.cpu_ns for thread in record.threads) <= busy_ns
     assert seen.backwards == 0
     for device in record.devices.values():

@@ -38,7 +38,7 @@ def test_all_time_of_each_core_is_accounted_for(case: Case) -> None:
         assert sum(core.values()) == record.window_ns
         assert min(core.values()) >= 0
     # Threads have not run longer than the cores have been busy.
-    busy_ns = sum(record.window_ns - core["idle"] for core in record.cores_ns)
+    busy_ns = sum(record.window_ns - core["idle"] - core["stolen"] for core in record.cores_ns)
     assert sum(thread.cpu_ns for thread in record.threads) <= busy_ns + len(record.threads)
 
 

@@ -110,6 +110,9 @@ class Watch:
     def interrupted(self, core: Core, at_ns: int, ns: int) -> None:
         self.moments.append((at_ns, "interrupted", f"core {core.number}"))
 
+    def stolen(self, core: Core, at_ns: int, ns: int) -> None:
+        self.moments.append((at_ns, "stolen", f"core {core.number}"))
+
     def delivered(self, request: Request, at_ns: int) -> None:
         self.moments.append((at_ns, "delivered", str(request.number)))
 

@@ -28,7 +28,7 @@ class Line:
     def delays_ns(self) -> tuple[int, int]:
         return self.next_delays_ns
 
-    def reply_arrival_ns(self, at_ns: int, delay_ns: int) -> int:
+    def reply_arrival_ns(self, at_ns: int, delay_ns: int, size_bytes: int) -> int:
         return at_ns + delay_ns
 
     def deliver(self, socket: Socket, message: Any) -> None:

@@ -42,10 +42,10 @@ def test_on_loopback_a_message_takes_what_sending_and_receiving_cost_the_client(
 def test_the_clients_receive_one_answer_at_a_time() -> None:
     network = near(Bench(syscall_ns=5, recvfrom_ns=20))
     # Each takes 25 of the clients' core: the second, 10 later, waits 15 for it.
-    assert network.reply_arrival_ns(100, 25) == 125
-    assert network.reply_arrival_ns(110, 25) == 150
+    assert network.reply_arrival_ns(100, 25, 64) == 125
+    assert network.reply_arrival_ns(110, 25, 64) == 150
     assert network.free_ns == 150
-    assert network.reply_arrival_ns(1_000, 25) == 1_025
+    assert network.reply_arrival_ns(1_000, 25, 64) == 1_025
 
 
 def test_on_loopback_arrival_costs_the_server_nothing() -> None:
@@ -100,7 +100,7 @@ def test_messages_by_interrupt_wake_their_thread_once_the_softirq_is_done() -> N
 def test_a_cards_latency_is_one_way_and_drawn_for_each_way() -> None:
     network = card(Bench())
     assert [network.delays_ns() for _ in range(3)] == [(50_000, 50_000)] * 3
-    assert network.reply_arrival_ns(7, 50_000) == 50_007
+    assert network.reply_arrival_ns(7, 50_000, 64) == 50_007
     assert not network.softirq_on_sender
     random = card(Bench(), {"uniform": {"low": "1us", "high": "90us"}})
     ways = [way for _ in range(50) for way in random.delays_ns()]

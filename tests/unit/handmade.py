@@ -59,6 +59,7 @@ RECORD = Record(
             "softirq": 150 * MS,
             "spin": 200 * MS,
             "idle": 500 * MS,
+            "stolen": 0,
         },
         {
             "user": 200 * MS,
@@ -67,7 +68,8 @@ RECORD = Record(
             "refill": 50 * MS,
             "softirq": 50 * MS,
             "spin": 0,
-            "idle": 1_600 * MS,
+            "idle": 1_500 * MS,
+            "stolen": 100 * MS,
         },
     ),
     devices={"db": DeviceRecord(calls=6, busy_ns=3_000 * MS, queued_ns=1_000 * MS, concurrency=4)},

@@ -62,7 +62,7 @@ BY_HAND: dict[str, float | None] = {
     # Three workers answered 3, 1 and no requests; a wake-up for nothing.
     "worker_imbalance": 2.25,
     "spurious_wakeups_per_request": 0.25,
-    # 4 s of cores' time, 2.1 s of it idle.
+    # 4 s of cores' time, 2 s of it idle, 0.1 s stolen.
     "cpu_utilization": 0.475,
     # The main thread had a core for 1.9 s of the 2.5 s under load.
     "cpu_utilization_busiest_core": 0.75,
@@ -76,7 +76,8 @@ BY_HAND: dict[str, float | None] = {
     "cpu_refill_fraction": 0.025,
     "cpu_softirq_fraction": 0.05,
     "cpu_spin_fraction": 0.05,
-    "cpu_idle_fraction": 0.525,
+    "cpu_idle_fraction": 0.5,
+    "cpu_stolen_fraction": 0.025,
     "own_work_ns": 100 * MS,
     "own_work_fraction": 0.025,
     # 6 calls in 2 s, 3 s of service and 1 s of waiting in all, 4 places.
@@ -128,6 +129,7 @@ TOLD_BESIDES = {
     "cpu_refill_fraction",
     "cpu_spin_fraction",
     "failed_fraction",
+    "cpu_stolen_fraction",
     "migrations_per_request",
     "wakeups_per_request",
 }
@@ -217,9 +219,10 @@ def test_the_causes_of_cpu_time_add_up_to_one() -> None:
     values = [metrics[f"cpu_{cause}_fraction"] for cause in CAUSES]
     assert sum(value for value in values if value is not None) == pytest.approx(1, abs=1e-12)
     assert set(CAUSES) == set(MACHINE_CAUSES)
-    busy, idle = metrics["cpu_utilization"], metrics["cpu_idle_fraction"]
-    assert busy is not None and idle is not None
-    assert busy + idle == pytest.approx(1, abs=1e-12)
+    names = ("cpu_utilization", "cpu_idle_fraction", "cpu_stolen_fraction")
+    busy, idle, stolen = (metrics[name] for name in names)
+    assert busy is not None and idle is not None and stolen is not None
+    assert busy + idle + stolen == pytest.approx(1, abs=1e-12)
 
 
 def test_the_parts_of_a_response_add_up_to_it() -> None:

@@ -53,7 +53,7 @@ def problems(path: Path) -> list[str]:
 
 
 class TestShipped:
-    @pytest.mark.parametrize("name", ["reference", "free"])
+    @pytest.mark.parametrize("name", ["reference", "free", "bare_metal", "no_mitigations"])
     def test_gives_every_cost_and_says_how_it_is_known(self, name: str) -> None:
         profile = load(name)
         assert profile.name == name
@@ -74,8 +74,36 @@ class TestShipped:
     def test_every_number_of_the_reference_has_a_spread(self, reference: Profile) -> None:
         assert [name for name, entry in reference.entries.items() if entry.spread is None] == []
 
+    @pytest.mark.parametrize("name", ["bare_metal", "no_mitigations"])
+    def test_what_is_scaled_does_not_claim_to_be_measured(
+        self, name: str, reference: Profile
+    ) -> None:
+        profile = load(name)
+        assert profile.measurements == reference.measurements
+        own = {cost for cost, entry in profile.entries.items() if entry.taken_from is None}
+        assert 5 <= len(own) <= 20
+        for cost, entry in profile.entries.items():
+            if cost in own:
+                assert entry.how in {"literature", "assumed"}, cost
+                assert entry.spread is not None, cost
+                assert entry.rows == ()
+                assert entry.value != reference.entries[cost].value, cost
+            else:
+                assert entry.taken_from == "reference"
+                assert entry == reference.entries[cost]
+
+    def test_without_a_hypervisor_waking_is_cheap_unless_idle_was_deep(
+        self, reference: Profile
+    ) -> None:
+        bare = load("bare_metal").costs
+        for idle_us, cheaper in ((10, True), (100, True), (2_000, False)):
+            there, here = (c.leave_idle(idle_us * 1_000) for c in (reference.costs, bare))
+            assert (sum(here) < sum(there)) == cheaper
+            assert here[1] <= here[0]
+
     def test_free_costs_nothing(self) -> None:
         kept = {"cache": 32 * 1024**2, "cpython_switch_interval": 5_000_000}
+        kept["stolen_gap"] = 1_000_000_000
         for name, entry in load("free").entries.items():
             value = entry.value
             total = sum(y for _, y in value) if isinstance(value, tuple) else value
@@ -182,7 +210,8 @@ class TestFinding:
         with pytest.raises(UsageError) as caught:
             load("refrence")
         assert str(caught.value) == (
-            "profile: expected a profile (free, reference) or the path of a YAML file, "
+            "profile: expected a profile (bare_metal, free, no_mitigations, reference) or "
+            "the path of a YAML file, "
             "found 'refrence'; did you mean 'reference'?"
         )
 
@@ -201,6 +230,14 @@ class TestExtending:
         assert differing == ["context_switch"]
         assert (profile.name, profile.machine) == ("mine", reference.machine)
         assert profile.measurements == reference.measurements
+
+    def test_who_says_what_is_known(self, write: Write) -> None:
+        write(HEAD + TWO_US, "base.yaml")
+        poll = "  poll: {value: 3ns, how: assumed, source: a guess}\n"
+        top = HEAD.replace("reference", "base.yaml").replace("name: mine", "name: top")
+        entries = load(write(top + poll, "top.yaml")).entries
+        told_by = {name: entries[name].taken_from for name in ("poll", "context_switch", "close")}
+        assert told_by == {"poll": None, "context_switch": "mine", "close": "reference"}
 
     def test_from_the_folder_of_the_file(self, write: Write) -> None:
         write(HEAD + TWO_US, "base.yaml")
@@ -308,7 +345,8 @@ class TestRefusing:
             (HEAD.replace("reference", "[]"), "3:1: extends: expected a text, found an empty list"),
             (
                 HEAD.replace("reference", "fre"),
-                "3:1: extends: expected a profile (free, reference) or the path of a YAML file, "
+                "3:1: extends: expected a profile (bare_metal, free, no_mitigations, reference) or "
+                "the path of a YAML file, "
                 "found 'fre'; did you mean 'free'?",
             ),
             (HEAD + "  syscall: {value: 1us\n", "6:1: expected valid YAML"),

@@ -302,8 +302,8 @@ BROKEN = {
         "cores: 2",
         "coers: 2",
         "3:3: machine.coers: expected one of the keys 'cores', 'scheduler', 'network', 'runtime',"
-        " 'profile', 'descriptors', 'backlog' or 'send_buffer', found 'coers'; did you mean"
-        " 'cores'?",
+        " 'profile', 'host_noise', 'descriptors', 'backlog' or 'send_buffer', found 'coers';"
+        " did you mean 'cores'?",
     ),
     "a list for a mapping": (
         "machine:\n  cores: 2\n  scheduler: eevdf\n  network: loopback\n  runtime: native\n",

@@ -9,7 +9,7 @@
 
 Data goes to stdout; progress, warnings and errors go to stderr. Exit codes: 0; 1 a run
 ended in an error (a deadlock); 2 bad usage or scenario; 3 an objective fails; 4 an
-objective or the wanted precision is left undecided; 130 interrupted.
+objective or the wanted precision is left undecided; 130 interrupted; 143 terminated.
 
 Not done: no logic here. Slow libraries are imported by the command that needs them.
 Validated by: tests/cli
@@ -18,6 +18,7 @@ Validated by: tests/cli
 import functools
 import gc
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -45,7 +46,8 @@ if TYPE_CHECKING:
 
 FAILED = 3
 INCONCLUSIVE = 4
-INTERRUPTED = 130
+INTERRUPTED = 128 + signal.SIGINT
+TERMINATED = 128 + signal.SIGTERM
 
 SHIPPED_PROFILES = Path(__file__).with_name("profiles")
 
@@ -67,7 +69,18 @@ def main() -> None:
     # turns it on again), and pydantic's search of all installed packages for plug-ins of its own.
     gc.disable()
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    signal.signal(signal.SIGTERM, _on_sigterm)
     app(prog_name="iosim")
+
+
+_terminated: list[int] = []
+"""Not empty once SIGTERM has come."""
+
+
+def _on_sigterm(number: int, _: object) -> None:
+    """End as after Ctrl-C: show what has finished, and leave no process behind."""
+    _terminated.append(number)
+    raise KeyboardInterrupt
 
 
 def _command(function: Callable[P, int]) -> Callable[P, None]:
@@ -83,8 +96,10 @@ def _command(function: Callable[P, int]) -> Callable[P, None]:
                 _tell(str(error))
                 code = error.exit_code
             except KeyboardInterrupt:
-                _tell("interrupted")
+                _tell("terminated" if _terminated else "interrupted")
                 code = INTERRUPTED
+            if code == INTERRUPTED and _terminated:
+                code = TERMINATED
             sys.stdout.flush()
         except BrokenPipeError:
             # The reader (`| head`) has seen enough. Nothing may be flushed to it at exit.

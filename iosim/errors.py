@@ -8,7 +8,8 @@
            ├─ Deadlock          threads wait for each other's locks; names the cycle
            ├─ Stalled           every thread waits and nothing can wake one; names each wait
            ├─ Livelock          a thread loops without consuming time
-           └─ DescriptorLimit   a descriptor that a syscall cannot take, as select(2) above 1,023
+           ├─ DescriptorLimit   a descriptor that a syscall cannot take, as select(2) above 1,023
+           └─ WorkerDied        the process in which it was simulated has ended
 
     ValueError
       └─ Mismatch               one value that is not what was expected, before its place is known
@@ -149,6 +150,18 @@ class DescriptorLimit(SimulationError):
             model, at_ns, f"{syscall} takes descriptors below {limit:,}, not {descriptor:,}"
         )
         self.args = (model, at_ns, syscall, descriptor, limit)
+
+
+class WorkerDied(SimulationError):
+    """Name a replication whose worker process ended, and `how` it did."""
+
+    def __init__(self, model: str, replication: int, how: str) -> None:
+        self.replication = replication
+        super().__init__(model, None, how)
+        self.args = (model, replication, how)
+
+    def __str__(self) -> str:
+        return f"{self.model}, replication {self.replication}: {self._reason}"
 
 
 class Mismatch(ValueError):

@@ -11,16 +11,14 @@ Validated by: tests/conformance, tests/theory
 
 import gc
 import os
-import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 from iosim.choice import Chosen
-from iosim.errors import SimulationError, Stalled, UsageError, did_you_mean
+from iosim.errors import SimulationError, Stalled, UsageError, WorkerDied, did_you_mean
 from iosim.machine.alarm import NEVER, Alarm
 from iosim.machine.costs import Costs
 from iosim.machine.machine import Machine
@@ -34,6 +32,7 @@ from iosim.scenario import Scenario, label_of
 from iosim.slo import Verdict, known_metrics
 from iosim.statistics import relative_half_width, replications_needed
 from iosim.streams import Streams
+from iosim.workers import Died, Workers
 
 if TYPE_CHECKING:
     from iosim.machine.trace import Trace
@@ -69,15 +68,24 @@ def observe(
     return _Run(build(scenario, model, costs, streams, trace), scenario, replication).go()
 
 
+_collecting = threading.Lock()
+_usual_thresholds: list[tuple[int, int, int]] = []
+"""What the garbage collector was set to, once for each run under way in any thread."""
+
+
 @contextmanager
 def _rare_collections() -> Iterator[None]:
     """Let the cyclic garbage collector run less often: hardly anything here is cyclic."""
-    thresholds = gc.get_threshold()
-    gc.set_threshold(100_000, 20, 100)
+    with _collecting:
+        _usual_thresholds.append(_usual_thresholds[0] if _usual_thresholds else gc.get_threshold())
+        gc.set_threshold(100_000, 20, 100)
     try:
         yield
     finally:
-        gc.set_threshold(*thresholds)
+        with _collecting:
+            usual = _usual_thresholds.pop()
+            if not _usual_thresholds:
+                gc.set_threshold(*usual)
 
 
 class _Run:
@@ -214,8 +222,9 @@ def simulate(
     profile: what everything costs; by default the one that the scenario names.
     jobs: processes at once; None: one a core. The results are the same to the bit.
     precision: add replications until the interval is so narrow, up to `MOST_REPLICATIONS`.
-    A run that cannot go on (a deadlock) is that model's `error`. Interrupted by the user,
-    it returns what has finished, marked so. Raises UsageError for arguments that make no sense.
+    A run that cannot go on (a deadlock, a worker that dies) is that model's `error`. Interrupted
+    by the user, it returns what has finished, marked so. Raises UsageError for arguments that
+    make no sense.
     """
     if jobs is not None and jobs < 1:
         raise UsageError(f"jobs: expected at least 1, or None for one a core, found {jobs}")
@@ -230,7 +239,7 @@ def simulate(
     outcomes: dict[Task, Outcome] = {}
     wanted = dict.fromkeys(range(len(scenario.models)), scenario.run.replications)
     interrupted = False
-    runner = _Runner(scenario, profile.costs, jobs or os.cpu_count() or 1)
+    runner = _Runner(scenario, profile.costs, jobs or _cores())
     try:
         with closing(runner):
             while tasks := [
@@ -274,6 +283,13 @@ def _result(scenario: Scenario, index: int, outcomes: dict[Task, Outcome]) -> Mo
     )
 
 
+def _cores() -> int:
+    """How many cores this process may use, which may be fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _by_task(item: tuple[Task, Outcome]) -> Task:
     return item[0]
 
@@ -306,47 +322,25 @@ class _Runner:
         self._scenario = scenario
         self._costs = costs
         self._jobs = jobs
-        self._executor: ProcessPoolExecutor | None = None
+        self._workers: Workers[Task, Outcome] = Workers(jobs, _attempt, (scenario, costs))
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Outcome]]:
         """Each task with its outcome, in any order."""
         tasks = list(tasks)
-        if self._jobs == 1 or (len(tasks) == 1 and self._executor is None):
+        if self._jobs == 1 or len(tasks) == 1:
             for task in tasks:
                 yield task, _attempt(self._scenario, self._costs, task)
             return
-        if self._executor is None:
-            self._executor = ProcessPoolExecutor(
-                min(self._jobs, len(tasks)),
-                # Spawned, not forked: the same on every platform, and nothing inherited.
-                mp_context=get_context("spawn"),
-                initializer=_start_worker,
-                initargs=(self._scenario, self._costs),
-            )
-        futures = {self._executor.submit(_work, task): task for task in tasks}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
+        for task, outcome in self._workers.run(tasks):
+            if isinstance(outcome, Died):
+                label = label_of(self._scenario.models[task[0]])
+                yield task, WorkerDied(label, task[1], str(outcome))
+            else:
+                yield task, outcome
 
     def close(self) -> None:
-        """End the workers at once; what they have not finished is dropped."""
-        if self._executor is not None:
-            # After an interruption nobody wants to wait for the runs under way.
-            for process in (self._executor._processes or {}).values():
-                process.terminate()
-            self._executor.shutdown(wait=True, cancel_futures=True)
-
-
-_in_worker: list[tuple[Scenario, Costs]] = []
-
-
-def _start_worker(scenario: Scenario, costs: Costs) -> None:
-    # The user's Ctrl-C is the parent's to handle.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _in_worker.append((scenario, costs))
-
-
-def _work(task: Task) -> Outcome:
-    return _attempt(*_in_worker[0], task)
+        """End the workers at once; after an interruption nobody wants to wait for them."""
+        self._workers.close()
 
 
 def _attempt(scenario: Scenario, costs: Costs, task: Task) -> Outcome:

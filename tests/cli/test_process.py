@@ -119,6 +119,57 @@ def test_interrupted_it_shows_what_has_finished(tiny: Path, tmp_path: Path) -> N
     assert json.loads(export.read_text()) == document
 
 
+@pytest.mark.parametrize("whom", ["the command", "all its processes"])
+@pytest.mark.parametrize(("end", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=str)
+def test_ended_with_workers_it_is_quiet_and_leaves_none(
+    tiny: Path, end: signal.Signals, code: int, whom: str
+) -> None:
+    terminal, its = pty.openpty()
+    process = start(
+        *("run", tiny, "--jobs", 2, "--replications", 10_000, "--json"),
+        stdout=subprocess.PIPE,
+        stderr=its,
+        env={"TERM": "xterm-256color", "NO_COLOR": "1"},
+        start_new_session=True,
+    )
+    os.close(its)
+    shown = read_until_closed(terminal, until=r"([6-9]|\d\d+)/30000")
+    if whom == "the command":
+        process.send_signal(end)
+    else:
+        os.killpg(process.pid, end)
+    shown += read_until_closed(terminal)
+    out, _ = process.communicate(timeout=30)
+    os.close(terminal)
+    assert process.returncode == code
+    # Killed with their parent, workers are lost to runs that were under way, and nothing more.
+    assert "Traceback" not in shown and "resource_tracker" not in shown
+    assert json.loads(out)["interrupted"] is True
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+
+
+def test_interrupted_while_it_starts_it_is_quiet() -> None:
+    program = (
+        "import builtins, sys\n"
+        "real = builtins.__import__\n"
+        "def interrupted(name, *args, **kwargs):\n"
+        "    if name == 'typer':\n"
+        "        raise KeyboardInterrupt\n"
+        "    return real(name, *args, **kwargs)\n"
+        "builtins.__import__ = interrupted\n"
+        "from iosim.__main__ import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (130, b"")
+
+
 @pytest.mark.parametrize("arguments", [("--help",), ("run", "--help"), ("--version",), ("init",)])
 def test_help_needs_none_of_the_slow_libraries(arguments: tuple[str, ...]) -> None:
     slow = {"numpy", "scipy", "pandas", "simpy", "yaml", "rich"}

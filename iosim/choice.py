@@ -280,6 +280,8 @@ class OneOf:
 def _label(value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         raise Mismatch("a label, a string that is not empty", shown(value))
+    if value.splitlines() != [value]:
+        raise Mismatch("a label without line breaks", shown(value))
     return value
 
 

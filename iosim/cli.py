@@ -22,6 +22,8 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from errno import EBADF
+from io import TextIOWrapper
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
@@ -70,6 +72,8 @@ def main() -> None:
     gc.disable()
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     signal.signal(signal.SIGTERM, _on_sigterm)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal of ASCII has no '±'
     app(prog_name="iosim")
 
 
@@ -88,33 +92,38 @@ def _command(function: Callable[P, int]) -> Callable[P, None]:
 
     @functools.wraps(function)
     def command(*args: P.args, **kwargs: P.kwargs) -> None:
-        code = 0
         try:
-            try:
-                code = function(*args, **kwargs)
-            except IosimError as error:
-                _tell(str(error))
-                code = error.exit_code
-            except KeyboardInterrupt:
-                _tell("terminated" if _terminated else "interrupted")
-                code = INTERRUPTED
-            if code == INTERRUPTED and _terminated:
-                code = TERMINATED
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # The reader (`| head`) has seen enough. Nothing may be flushed to it at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = function(*args, **kwargs)
+        except IosimError as error:
+            _tell(str(error))
+            code = error.exit_code
+        except KeyboardInterrupt:
+            _tell("terminated" if _terminated else "interrupted")
+            code = INTERRUPTED
+        if code == INTERRUPTED and _terminated:
+            code = TERMINATED
         raise typer.Exit(code)
 
     return command
 
 
 def _tell(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
+    if sys.stderr is not None:  # closed by `2>&-`
+        sys.stderr.write(f"{text}\n")
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+    """Write to stdout. Raises IosimError if that fails; a reader who has left is no failure."""
+    try:
+        if sys.stdout is None:  # closed by `>&-`
+            raise OSError(EBADF, "it is closed")
+        sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+        sys.stdout.flush()
+    except OSError as error:
+        if sys.stdout is not None:  # what is left of the text must not be tried again at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # `| head` has seen enough
+            raise IosimError(f"standard output: cannot be written: {error.strerror}") from None
 
 
 # -------------------------------------------------------------------------------- options
@@ -141,12 +150,17 @@ ProfileName = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Lift the limits on size.")]
 
 
+@_command
+def _say_version() -> int:
+    from iosim import __version__
+
+    _say(f"iosim {__version__}")
+    return 0
+
+
 def _version(wanted: bool) -> None:
     if wanted:
-        from iosim import __version__
-
-        _say(f"iosim {__version__}")
-        raise typer.Exit
+        _say_version()
 
 
 @app.callback()
@@ -200,7 +214,7 @@ def run(
     force: Force = False,
 ) -> int:
     """Simulate each I/O model of a scenario and print what came out."""
-    from iosim.report.export import Export, to_json
+    from iosim.report.export import Export, to_json, write_all
 
     exports = [Export.to(path) for path in export or ()]
     wanted = _precision(precision) if precision else None
@@ -219,10 +233,11 @@ def run(
     gc.enable()
     with _progress(quiet) as progress:
         results = simulate(loaded, costs, jobs, wanted, progress)
-    for each in exports:
-        each.write(results)
     _warn(results, errors=json)
-    _say(to_json(results) if json else _tables(results, quiet))
+    try:
+        _say(to_json(results) if json else _tables(results, quiet))
+    finally:
+        write_all(exports, results)
     return _exit_code(results)
 
 
@@ -342,10 +357,10 @@ def init(
     if file is None:
         _say(text)
         return 0
-    if file.exists() and not force:
-        raise UsageError(f"{file} exists already (--force overwrites it)")
     from iosim.report.export import write_atomically
 
+    if os.path.lexists(file) and not force:
+        raise UsageError(f"{file} exists already (--force overwrites it)")
     write_atomically(file, text)
     _tell(f"{file} written; try: iosim run {file}")
     return 0
@@ -450,7 +465,7 @@ def _precision(text: str) -> "Precision":
 @contextmanager
 def _progress(quiet: bool) -> "Iterator[Progress | None]":
     """A bar on stderr while runs go on; none if nobody would see it."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console

@@ -171,6 +171,16 @@ class Run(Options):
     seed: Count = Field(default=1, description="Start of all random streams.")
 
 
+def _one_line(text: str) -> str:
+    if text and text.splitlines() != [text]:
+        raise Mismatch("a name without line breaks", shown(text))
+    return text
+
+
+Line = Annotated[str, AfterValidator(_one_line)]
+"""A name as tables and files can show it."""
+
+
 def _objective(line: str) -> str:
     parse_slo(line)
     return line
@@ -181,11 +191,11 @@ class Scenario(Options):
 
     model_config = ConfigDict(title="iosim scenario")
 
-    name: str = Field(default="", description="Shown in results; the file's name if left out.")
+    name: Line = Field(default="", description="Shown in results; the file's name if left out.")
     machine: Machine = Field(default_factory=Machine, description="The server's machine.")
     server: Server = Field(default_factory=Server, description="What it does with a request.")
     devices: dict[
-        str, Annotated[Chosen[Any], OneOf("device", lambda: _options("devices", ROLE="backend"))]
+        Line, Annotated[Chosen[Any], OneOf("device", lambda: _options("devices", ROLE="backend"))]
     ] = Field(default_factory=dict, description="What `call` steps call, by name.")
     workload: Annotated[Chosen[Any], OneOf("workload", lambda: _options("workloads"))] = Field(
         description="Who asks for what, when."
@@ -270,8 +280,13 @@ def from_source(source: Source, force: bool = False) -> Scenario:
     if problems:
         raise ScenarioError(problems)
     if not scenario.name:
-        return scenario.model_copy(update={"name": Path(source.file).stem})
+        return scenario.model_copy(update={"name": _named_after(source.file)})
     return scenario
+
+
+def _named_after(file: str) -> str:
+    """A file's name without its extension; what no output could hold of it is replaced."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in Path(file).stem)
 
 
 def _problem(

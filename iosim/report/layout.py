@@ -91,12 +91,12 @@ class Style:
         return self._in("31", text)
 
 
-def style_for(stream: TextIO) -> Style:
+def style_for(stream: TextIO | None) -> Style:
     """Colour on a terminal, unless NO_COLOR (no-color.org) or TERM=dumb forbids it."""
     import os
 
     forbidden = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    return Style(stream.isatty() and not forbidden)
+    return Style(stream is not None and stream.isatty() and not forbidden)
 
 
 def lay_out(table: Table, style: Style | None = None, width: int = WIDTH) -> list[str]:

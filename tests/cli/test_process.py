@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commandline import TINY, start
@@ -91,6 +92,65 @@ def test_a_reader_that_leaves_early_is_no_error(tiny: Path) -> None:
     _, err = process.communicate(timeout=30)
     assert err == b""
     assert process.returncode == 0
+
+
+def test_a_reader_that_leaves_early_changes_no_exit_code(tiny: Path) -> None:
+    ours, its = os.pipe()
+    with tiny.open("a") as file:
+        file.write("slo: [p99 < 1us]\n")
+    process = start("run", tiny, "--jobs", 1, stdout=its, stderr=subprocess.DEVNULL)
+    os.close(its)
+    os.close(ours)
+    assert process.wait(timeout=30) == 3
+
+
+@pytest.mark.parametrize("arguments", [("list", "models"), ("--version",), ("run", "-")])
+@pytest.mark.parametrize(("to", "why"), [("/dev/full", "No space left"), ("&-", "it is closed")])
+def test_output_that_cannot_be_written_is_told(
+    arguments: tuple[str, ...], to: str, why: str, tiny: Path
+) -> None:
+    command = f"exec {sys.executable} -m iosim {' '.join(arguments)} >{to} <{tiny}"
+    done = subprocess.run(
+        ["sh", "-c", command],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "standard output: cannot be written: " + why in done.stderr
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+
+
+def test_a_terminal_of_ascii_gets_what_it_can_show(tiny: Path) -> None:
+    text = tiny.read_text().replace("label: coro", "label: körö")
+    tiny.write_text(text, encoding="utf-8")
+    how: dict[str, Any] = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "env": {"PYTHONIOENCODING": "ascii"},
+    }
+    out, err = start("run", tiny, "--jobs", 1, **how).communicate(timeout=30)
+    assert b"Traceback" not in err
+    assert "k?r?" in out.decode("ascii")
+    out, _ = start("run", tiny, "--jobs", 1, "--json", **how).communicate(timeout=30)
+    assert json.loads(out)["models"][2]["label"] == "körö"
+
+
+def test_a_file_name_that_is_no_text_names_its_scenario_all_the_same(tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path) + b"/b\xff.yaml"
+    Path(os.fsdecode(path)).write_text(TINY)
+    for name in ("json", "csv", "md"):
+        export = tmp_path / f"x.{name}"
+        process = start(
+            *("run", os.fsdecode(path), "--jobs", 1, "--export", export),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        assert process.communicate(timeout=30)[1] == b""
+        assert export.is_file()
+    assert json.loads((tmp_path / "x.json").read_text())["scenario"]["name"] == "b\ufffd"
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_interrupted_it_shows_what_has_finished(tiny: Path, tmp_path: Path) -> None:

@@ -245,12 +245,6 @@ def format_size(value_bytes: float) -> str:
     return _scaled(value_bytes, [(u, SIZE_BYTES[u]) for u in ("B", "KiB", "MiB", "GiB")], " ")
 
 
-def format_rate(value_per_s: float) -> str:
-    """Format a rate per second for people: 12345.6 is `12.3k/s`. NaN is `n/a`."""
-    text = format_count(value_per_s)
-    return text if text == _NOT_A_NUMBER else f"{text}/s"
-
-
 def format_count(value: float) -> str:
     """Format a count, or a mean of counts, for people: 12345 is `12.3k`. NaN is `n/a`."""
     return _scaled(value, [(unit, PREFIX[unit]) for unit in ("", "k", "M", "G")], "")

@@ -113,7 +113,6 @@ class Costs:
     timer_set_ns: int
     timer_slack_ns: int
     """How late a sleeping thread's timer may fire, so as to share an interrupt."""
-    timer_interrupt_ns: int
     # --- user space
     coroutine_switch_ns: int
     queue_operation_ns: int

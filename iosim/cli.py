@@ -250,6 +250,7 @@ def check(
     force: Force = False,
 ) -> int:
     """Tell every mistake in scenarios, with line and column."""
+    from iosim.profile import load as load_profile
     from iosim.report.summary import describe
     from iosim.scenario import load
 
@@ -259,7 +260,7 @@ def check(
             loaded = load(file, force=force)
             # The shipped profiles are sound, and reading one takes as long as all the rest.
             if not (SHIPPED_PROFILES / f"{loaded.machine.profile}.yaml").is_file():
-                _profile(loaded, file)
+                load_profile(loaded.machine.profile, loaded.folder)
         except IosimError as error:
             _tell(str(error))
             code = error.exit_code
@@ -382,6 +383,7 @@ def _load(
     `first` and `last` are changes made before and after those of `--set`; None is none.
     """
     from iosim.changes import parse_assignment
+    from iosim.profile import load as load_profile
     from iosim.profile import with_costs
     from iosim.scenario import load
 
@@ -396,7 +398,7 @@ def _load(
             told = " ".join(f"{path}={value}" for path, value in others.items())
             _tell(f"changed by --set {told} (lines and columns are the file's own):")
         raise
-    read = _profile(loaded, file, here="machine.profile" in {*others, *_values(own)})
+    read = load_profile(loaded.machine.profile, loaded.folder)
     return loaded, with_costs(
         read, {path.removeprefix("profile."): value for path, value in costs.items()}
     )
@@ -409,14 +411,6 @@ def _values(changes: Mapping[str, object]) -> dict[str, str]:
     return {path: dumps(value) for path, value in changes.items() if value is not None}
 
 
-def _profile(scenario: "Scenario", file: str | Path, here: bool = False) -> "Profile":
-    """The scenario's profile: named from where its file stands, or from `here`."""
-    from iosim.profile import load
-
-    folder = "" if here or str(file) == "-" else Path(file).parent
-    return load(scenario.machine.profile, folder)
-
-
 def _selected(scenario: "Scenario", names: list[str]) -> "tuple[Chosen[Any], ...]":
     """The entries of `models` with these labels or kinds. Raises UsageError."""
     from iosim.scenario import label_of
@@ -425,7 +419,13 @@ def _selected(scenario: "Scenario", names: list[str]) -> "tuple[Chosen[Any], ...
         known = [word for m in scenario.models for word in (label_of(m), m.kind)]
         if name not in known:
             raise _unknown("a model of this scenario", name, known)
-    return tuple(m for m in scenario.models if {label_of(m), m.kind} & {*names})
+    labels = {label_of(model) for model in scenario.models}
+    return tuple(
+        model
+        for model in scenario.models
+        # What results call it goes first: a kind may be another model's label.
+        if label_of(model) in names or model.kind in {*names} - labels
+    )
 
 
 def _unknown(expected: str, found: str, known: Iterable[str]) -> UsageError:

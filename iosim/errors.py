@@ -36,7 +36,10 @@ _SHOWN_CHARS = 60
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong in one place of one file. Line and column count from 1."""
+    """One thing wrong in one place of one file. Line and column count from 1.
+
+    Line 0 is the file as a whole.
+    """
 
     file: str
     line: int
@@ -47,7 +50,7 @@ class Problem:
     hint: str | None = None
 
     def __str__(self) -> str:
-        where = f"{self.file}:{self.line}:{self.column}: "
+        where = f"{self.file}:{self.line}:{self.column}: " if self.line else f"{self.file}: "
         path = f"{self.path}: " if self.path else ""
         hint = f"; {self.hint}" if self.hint else ""
         return f"{where}{path}expected {self.expected}, found {self.found}{hint}"

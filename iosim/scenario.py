@@ -14,6 +14,7 @@ Validated by: tests/unit/test_scenario.py
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal
@@ -217,13 +218,19 @@ class Scenario(Options):
         """Plain data that `from_data` reads back to an equal scenario."""
         return self.model_dump(mode="json")
 
+    @cached_property
+    def folder(self) -> Path:
+        """Where the file stands that it was read from: a profile's path counts from there."""
+        # Not a field: two equal scenarios may stand in different places.
+        return Path()
+
     @property
     def digest(self) -> str:
-        """SHA-256 of the scenario's content, however it was written down."""
+        """SHA-256 of the scenario's content, whatever its name and however it was written down."""
         import hashlib
         import json
 
-        text = json.dumps(self.to_data(), sort_keys=True)
+        text = json.dumps({**self.to_data(), "name": ""}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -237,6 +244,7 @@ def load(
 ) -> Scenario:
     """Read a scenario file ('-': standard input). Raises ScenarioError.
 
+    A profile that the file names by its path is looked for from the file's folder.
     `changes` maps paths such as `workload.open.rate` to values in YAML; `force` lifts
     the limits on size.
     """
@@ -244,19 +252,23 @@ def load(
 
     from iosim.changes import apply
 
+    changes = changes or {}
+    folder = Path(path).parent
     if str(path) == "-":
         source = load_bytes(sys.stdin.buffer.read(), "<stdin>")
     else:
         try:
             data = Path(path).read_bytes()
-        except OSError as error:
-            raise ScenarioError(
-                (Problem(str(path), 1, 1, "", "a readable file", error.strerror or str(error)),)
-            ) from None
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+            why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            raise ScenarioError((Problem(str(path), 0, 0, "", "a readable file", why),)) from None
         source = load_bytes(data, str(path))
     if changes:
         source = apply(source, changes)
-    return from_source(source, force)
+    scenario = from_source(source, force)
+    # A profile that the change names is the user's, who stands elsewhere.
+    scenario.__dict__["folder"] = Path() if "machine.profile" in changes else folder
+    return scenario
 
 
 def from_data(data: dict[str, Any], force: bool = False) -> Scenario:
@@ -282,6 +294,20 @@ def from_source(source: Source, force: bool = False) -> Scenario:
     if not scenario.name:
         return scenario.model_copy(update={"name": _named_after(source.file)})
     return scenario
+
+
+def require_sound(scenario: Scenario) -> None:
+    """Check what `load` does and `Scenario(...)` alone cannot: that its parts fit together.
+
+    Limits are not held against it. Raises ScenarioError.
+    """
+    import json
+
+    from iosim.yaml_source import load as load_text
+
+    source = load_text(json.dumps(scenario.to_data(), ensure_ascii=False), "<scenario>")
+    if problems := [*_unknown_devices(source), *_cross_checks(scenario, source, force=True)]:
+        raise ScenarioError(problems)
 
 
 def _named_after(file: str) -> str:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from iosim.choice import Chosen
-from iosim.errors import SimulationError, Stalled, UsageError, WorkerDied, did_you_mean
+from iosim.errors import SimulationError, Stalled, UsageError, WorkerDied, did_you_mean, shown
 from iosim.machine.alarm import NEVER, Alarm
 from iosim.machine.costs import Costs
 from iosim.machine.machine import Machine
@@ -28,7 +28,7 @@ from iosim.profile import load as load_profile
 from iosim.record import Record, ThreadRecord
 from iosim.recording import SLICES, Observation, cut_warm_up
 from iosim.results import ModelResult, Results, model_result
-from iosim.scenario import Scenario, label_of
+from iosim.scenario import Scenario, label_of, require_sound
 from iosim.slo import Verdict, known_metrics
 from iosim.statistics import relative_half_width, replications_needed
 from iosim.streams import Streams
@@ -209,6 +209,20 @@ class Precision:
     metric: str
     half_width: float
 
+    def __post_init__(self) -> None:
+        """Raise UsageError for what no number of replications can reach."""
+        if self.metric not in known_metrics():
+            hint = did_you_mean(self.metric, known_metrics())
+            raise UsageError(
+                f"precision: expected a metric, found {shown(self.metric)}"
+                + (f"; {hint}" if hint else "")
+            )
+        if not (isinstance(self.half_width, float) and 0 < self.half_width < 1):
+            raise UsageError(
+                "precision: expected a half width over mean between 0 and 1, found "
+                f"{shown(self.half_width)}"
+            )
+
 
 def simulate(
     scenario: Scenario,
@@ -226,16 +240,11 @@ def simulate(
     by the user, it returns what has finished, marked so. Raises UsageError for arguments that
     make no sense.
     """
-    if jobs is not None and jobs < 1:
-        raise UsageError(f"jobs: expected at least 1, or None for one a core, found {jobs}")
-    if precision is not None and precision.metric not in known_metrics():
-        hint = did_you_mean(precision.metric, known_metrics())
-        raise UsageError(
-            f"precision: expected a metric, found {precision.metric!r}"
-            + (f"; {hint}" if hint else "")
-        )
+    if jobs is not None and (type(jobs) is not int or jobs < 1):
+        raise UsageError(f"jobs: expected at least 1, or None for one a core, found {shown(jobs)}")
+    require_sound(scenario)
     if profile is None:
-        profile = load_profile(scenario.machine.profile)
+        profile = load_profile(scenario.machine.profile, scenario.folder)
     outcomes: dict[Task, Outcome] = {}
     wanted = dict.fromkeys(range(len(scenario.models)), scenario.run.replications)
     interrupted = False

@@ -129,6 +129,18 @@ def test_models_are_chosen_by_label_or_kind() -> None:
     assert labels("--model", "coro", "--model", "blocking") == ["blocking", "coro"]
 
 
+def test_a_label_is_no_other_models_kind() -> None:
+    text = TINY.replace("{coroutine: {label: coro}}", "{select: {label: blocking}}, poll")
+    text = text.replace("[blocking, ", "[{blocking: {label: x}}, ")
+
+    def labels(name: str) -> list[str]:
+        return [m["model"] for m in run(text, "--json", "--model", name).document["models"]]
+
+    assert labels("blocking") == ["select"]
+    assert labels("x") == ["blocking"]
+    assert labels("poll") == ["poll"]
+
+
 def test_a_model_alone_gives_what_it_gives_among_others() -> None:
     assert run(TINY, "--json").metrics("coro") == run(TINY, "--json", "--model", "coro").metrics(
         "coro"

@@ -198,3 +198,17 @@ def test_memory_does_not_grow_with_the_number_of_values() -> None:
         histogram.add_many(values)
     assert histogram.count == 2_100_000
     assert len(pickle.dumps(histogram)) < 1.2 * once < 60_000
+
+
+def test_equal_are_those_that_hold_the_same() -> None:
+    one, other = Histogram(), Histogram()
+    one.add_many([5, 2_000_000])
+    other.add_many([2_000_000])
+    assert one != other
+    other.add_many([5])
+    assert one == other
+    assert one != 7
+    # Together as many, in the same buckets, but not the same.
+    other.add_many([2_000_001])
+    one.add_many([2_000_000])
+    assert one != other

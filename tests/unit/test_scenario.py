@@ -235,13 +235,20 @@ class TestReading:
         assert connections.active_count == count
 
     def test_a_file_that_cannot_be_read_is_told(self, tmp_path: Path) -> None:
-        with pytest.raises(ScenarioError, match=r"none\.yaml:1:1: expected a readable file, found"):
+        with pytest.raises(ScenarioError, match=r"none\.yaml: expected a readable file, found"):
             load(tmp_path / "none.yaml")
         with pytest.raises(ScenarioError, match="expected a readable file, found"):
             load(tmp_path)
 
 
 class TestDigest:
+    def test_the_name_is_no_content(self, tmp_path: Path) -> None:
+        for name in ("one.yaml", "two.yaml"):
+            (tmp_path / name).write_text(BASE.replace("name: base\n", ""))
+        one, two = load(tmp_path / "one.yaml"), load(tmp_path / "two.yaml")
+        assert one.name != two.name
+        assert one.digest == two.digest == read(BASE).digest
+
     def test_it_is_sha256_of_the_content(self) -> None:
         assert re.fullmatch("[0-9a-f]{64}", read(BASE).digest)
 

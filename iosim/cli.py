@@ -387,15 +387,15 @@ def _load(
     from iosim.profile import with_costs
     from iosim.scenario import load
 
-    assigned = dict(parse_assignment(change) for change in changes or ())
-    costs = {path: value for path, value in assigned.items() if path.startswith("profile.")}
-    others = {path: value for path, value in assigned.items() if path not in costs}
+    assigned = [parse_assignment(change) for change in changes or ()]
+    costs = {path: value for path, value in assigned if path.startswith("profile.")}
+    others = [(path, value) for path, value in assigned if path not in costs]
     own = {"machine.profile": profile, **last}
     try:
-        loaded = load(file, {**_values(first), **others, **_values(own)}, force)
+        loaded = load(file, [*_values(first), *others, *_values(own)], force)
     except ScenarioError:
         if others:
-            told = " ".join(f"{path}={value}" for path, value in others.items())
+            told = " ".join(f"{path}={value}" for path, value in others)
             _tell(f"changed by --set {told} (lines and columns are the file's own):")
         raise
     read = load_profile(loaded.machine.profile, loaded.folder)
@@ -404,11 +404,11 @@ def _load(
     )
 
 
-def _values(changes: Mapping[str, object]) -> dict[str, str]:
+def _values(changes: Mapping[str, object]) -> list[tuple[str, str]]:
     """Values as YAML, in the spelling that it shares with JSON."""
     from json import dumps
 
-    return {path: dumps(value) for path, value in changes.items() if value is not None}
+    return [(path, dumps(value)) for path, value in changes.items() if value is not None]
 
 
 def _selected(scenario: "Scenario", names: list[str]) -> "tuple[Chosen[Any], ...]":

@@ -220,6 +220,11 @@ def did_you_mean(word: object, known: Iterable[str]) -> str | None:
     from difflib import get_close_matches
 
     # Spelling differs most often by case and by '-' for '_'; compare without either.
+    plain_word = word.lower().replace("-", "_")
     plain = {name.lower().replace("-", "_"): name for name in known}
-    near = get_close_matches(word.lower().replace("-", "_"), plain, n=1, cutoff=0.6)
+    # The whole first word of a name is nearer to it than any other spelling.
+    begin = [plain[name] for name in plain if re.match(rf"{re.escape(plain_word)}[ ._]", name)]
+    if plain_word and begin:
+        return f"did you mean {' or '.join(map(repr, begin[:3]))}?"
+    near = get_close_matches(plain_word, plain, n=1, cutoff=0.6)
     return f"did you mean {plain[near[0]]!r}?" if near else None

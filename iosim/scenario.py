@@ -13,7 +13,7 @@ Raises ScenarioError with every mistake of a file at once.
 Validated by: tests/unit/test_scenario.py
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -22,12 +22,12 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
     Tag,
     ValidationError,
-    model_validator,
 )
 from pydantic_core import InitErrorDetails
 
@@ -36,11 +36,20 @@ from iosim.distributions import Distribution
 from iosim.errors import Mismatch, Problem, ScenarioError, did_you_mean, shown
 from iosim.plugins import kinds
 from iosim.slo import Slo, parse_slo
-from iosim.units import Count, PositiveCount, PositiveDuration, Size, canonical_duration
+from iosim.units import (
+    Count,
+    Most,
+    PositiveCount,
+    PositiveDuration,
+    Size,
+    canonical_duration,
+    is_count,
+)
 from iosim.yaml_source import Source, load_bytes
 
 MOST_CORES = 256
-MOST_CONNECTIONS = 1_000_000
+MOST_OF_A_COUNT = 1_000_000
+"""For every count among the options of models and workload, unless its type says `Most(...)`."""
 MOST_REQUESTS = 100_000_000
 MOST_REPLICATIONS = 10_000
 """Limits that keep a slip of the keyboard from running for days; `--force` lifts them."""
@@ -104,14 +113,36 @@ def _step_kind(step: Any) -> str:
     return next(iter(keys))
 
 
+STEPS: Mapping[str, type[Options]] = {"cpu": CpuStep, "call": CallStep, "sleep": SleepStep}
+
+
+def _known_step(step: Any) -> Any:
+    """Tell a misspelt step before pydantic tries it as each kind of step."""
+    if isinstance(step, Options) or (
+        isinstance(step, Mapping) and len(step) == 1 and next(iter(step)) in STEPS
+    ):
+        return step
+    several = isinstance(step, Mapping) and len(step) > 1
+    word = next(iter(step), "") if isinstance(step, Mapping) else step
+    found = f"{len(step)} keys in one" if several else shown(word)
+    hint = None if word in STEPS else did_you_mean(word, STEPS)
+    mismatch = Mismatch("a step: 'cpu: 20us', 'call: DEVICE' or 'sleep: 1ms'", found, hint)
+    line: InitErrorDetails = {
+        "type": "value_error",
+        "loc": (word,) if isinstance(step, Mapping) else (),
+        "input": step,
+        "ctx": {"error": mismatch},
+    }
+    raise ValidationError.from_exception_data("step", [line])
+
+
 Step = Annotated[
     Annotated[CpuStep, Tag("cpu")]
     | Annotated[CallStep, Tag("call")]
     | Annotated[SleepStep, Tag("sleep")],
     Discriminator(_step_kind),
+    BeforeValidator(_known_step),
 ]
-
-STEPS: Mapping[str, type[Options]] = {"cpu": CpuStep, "call": CallStep, "sleep": SleepStep}
 
 
 class OwnWork(Options):
@@ -132,29 +163,6 @@ class Server(Options):
         validate_default=True,
         description="What a thread touches each time it runs, on top of the profile's.",
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _steps(cls, data: Any) -> Any:
-        """Tell a misspelt step before pydantic tries it as each kind of step."""
-        steps = data.get("handler") if isinstance(data, Mapping) else None
-        lines: list[InitErrorDetails] = []
-        for index, step in enumerate(steps if isinstance(steps, list) else ()):
-            if not (isinstance(step, Mapping) and len(step) == 1 and next(iter(step)) in STEPS):
-                several = isinstance(step, Mapping) and len(step) > 1
-                word = next(iter(step), "") if isinstance(step, Mapping) else step
-                found = f"{len(step)} keys in one" if several else shown(word)
-                hint = None if word in STEPS else did_you_mean(word, STEPS)
-                mismatch = Mismatch(
-                    "a step: 'cpu: 20us', 'call: DEVICE' or 'sleep: 1ms'", found, hint
-                )
-                loc = ("handler", index, word) if isinstance(step, Mapping) else ("handler", index)
-                lines.append(
-                    {"type": "value_error", "loc": loc, "input": step, "ctx": {"error": mismatch}}
-                )
-        if lines:
-            raise ValidationError.from_exception_data("handler", lines)
-        return data
 
 
 class Run(Options):
@@ -240,34 +248,36 @@ def label_of(model: Chosen[Any]) -> str:
 
 
 def load(
-    path: str | Path, changes: Mapping[str, str] | None = None, force: bool = False
+    path: str | Path,
+    changes: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+    force: bool = False,
 ) -> Scenario:
     """Read a scenario file ('-': standard input). Raises ScenarioError.
 
     A profile that the file names by its path is looked for from the file's folder.
-    `changes` maps paths such as `workload.open.rate` to values in YAML; `force` lifts
-    the limits on size.
+    `changes` are made in their order, each from a path such as `workload.open.rate` to a
+    value in YAML; `force` lifts the limits on size.
     """
     import sys
 
     from iosim.changes import apply
 
-    changes = changes or {}
+    changes = list(changes.items() if isinstance(changes, Mapping) else changes)
     folder = Path(path).parent
     if str(path) == "-":
-        source = load_bytes(sys.stdin.buffer.read(), "<stdin>")
+        source = load_bytes(sys.stdin.buffer.read(), "<stdin>", lenient=True)
     else:
         try:
             data = Path(path).read_bytes()
         except (OSError, ValueError) as error:  # ValueError: a NUL in the path
             why = (error.strerror if isinstance(error, OSError) else None) or str(error)
             raise ScenarioError((Problem(str(path), 0, 0, "", "a readable file", why),)) from None
-        source = load_bytes(data, str(path))
+        source = load_bytes(data, str(path), lenient=True)
     if changes:
         source = apply(source, changes)
     scenario = from_source(source, force)
     # A profile that the change names is the user's, who stands elsewhere.
-    scenario.__dict__["folder"] = Path() if "machine.profile" in changes else folder
+    scenario.__dict__["folder"] = Path() if "machine.profile" in dict(changes) else folder
     return scenario
 
 
@@ -287,13 +297,20 @@ def from_source(source: Source, force: bool = False) -> Scenario:
     except ValidationError as error:
         problems = [*problems_from(error, source), *_unknown_devices(source)]
         problems += _in_what_is_left(error, source, force)
-        raise ScenarioError(problems) from None
+        raise ScenarioError(_with_those_of_yaml(problems, source)) from None
     problems = [*_unknown_devices(source), *_cross_checks(scenario, source, force)]
-    if problems:
-        raise ScenarioError(problems)
+    if problems or source.problems:
+        raise ScenarioError(_with_those_of_yaml(problems, source))
     if not scenario.name:
         return scenario.model_copy(update={"name": _named_after(source.file)})
     return scenario
+
+
+def _with_those_of_yaml(problems: list[Problem], source: Source) -> list[Problem]:
+    """All problems; what stands in for a value that could not be read is not judged again."""
+    unread = {(problem.path, problem.line) for problem in source.problems}
+    told = [problem for problem in problems if (problem.path, problem.line) not in unread]
+    return [*source.problems, *told]
 
 
 def require_sound(scenario: Scenario) -> None:
@@ -433,16 +450,9 @@ def _cross_checks(scenario: Scenario, source: Source, force: bool) -> list[Probl
 def _limits(scenario: Scenario, source: Source) -> list[Problem]:
     problems = []
     workload = scenario.workload
-    connections = getattr(getattr(workload.options, "connections", None), "total", 0)
     requests = _requests_per_s(scenario) * scenario.run.duration / 1e9 * scenario.run.replications
     checks: list[tuple[tuple[str | int, ...], float, int, str]] = [
         (("machine", "cores"), scenario.machine.cores, MOST_CORES, "cores"),
-        (
-            ("workload", workload.kind, "connections", "total"),
-            connections,
-            MOST_CONNECTIONS,
-            "connections",
-        ),
         (
             ("run", "duration"),
             requests,
@@ -450,7 +460,32 @@ def _limits(scenario: Scenario, source: Source) -> list[Problem]:
             "requests for each model (rate x duration x replications)",
         ),
         (("run", "replications"), scenario.run.replications, MOST_REPLICATIONS, "replications"),
+        *_counts(workload.options, ("workload", workload.kind)),
     ]
+    for index, model in enumerate(scenario.models):
+        checks += _counts(model.options, ("models", index, model.kind))
+    connections = getattr(getattr(workload.options, "connections", None), "total", 0)
+    # One is the listener's, three are open in every process.
+    if scenario.machine.descriptors - 4 < connections <= MOST_OF_A_COUNT:
+        problems.append(
+            _problem(
+                source,
+                ("workload", workload.kind, "connections", "total"),
+                f"fewer connections than machine.descriptors ({scenario.machine.descriptors:,}) "
+                "less 3, as each needs one, and the listener (--force lifts this limit)",
+                f"{connections:,}",
+            )
+        )
+    expected = _requests_per_s(scenario) * scenario.run.duration / 1e9
+    if expected < 1:
+        problems.append(
+            _problem(
+                source,
+                ("run", "duration"),
+                "long enough for a request at the workload's rate (--force lifts this limit)",
+                f"{canonical_duration(scenario.run.duration)}, in which {expected:.2g} is expected",
+            )
+        )
     for path, value, most, what in checks:
         if value > most:
             problems.append(
@@ -462,6 +497,20 @@ def _limits(scenario: Scenario, source: Source) -> list[Problem]:
                 )
             )
     return problems
+
+
+def _counts(
+    options: BaseModel, path: tuple[str | int, ...]
+) -> Iterator[tuple[tuple[str | int, ...], float, int, str]]:
+    """Each count among the options: (path, value, most, what is counted)."""
+    for key, info in type(options).model_fields.items():
+        value = getattr(options, key)
+        if isinstance(value, BaseModel):
+            yield from _counts(value, (*path, key))
+        elif isinstance(value, int) and is_count(info):
+            most = [mark.value for mark in info.metadata if isinstance(mark, Most)]
+            what = str(path[-1]) if key == "total" else key.replace("_", " ")
+            yield (*path, key), value, min(most, default=MOST_OF_A_COUNT), what
 
 
 def _requests_per_s(scenario: Scenario) -> float:

@@ -3,7 +3,7 @@
     iosim run SCENARIO         simulate it and print tables
     iosim check SCENARIO...    tell every mistake, with line and column
     iosim explain MODEL        one request's life, step by step
-    iosim list WHAT [NAME]     what there is to choose from
+    iosim list [WHAT [NAME]]   what there is to choose from
     iosim schema               the scenario's JSON Schema, for editors
     iosim init [FILE]          a commented scenario to start from
 
@@ -50,6 +50,8 @@ FAILED = 3
 INCONCLUSIVE = 4
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
+
+RARELY_S = 30
 
 SHIPPED_PROFILES = Path(__file__).with_name("profiles")
 
@@ -313,19 +315,22 @@ def explain(
 @_command
 def list_(
     what: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="WHAT", help="models, devices, workloads, schedulers, profiles or metrics."
+            metavar="[WHAT]", help="models, devices, workloads, schedulers, profiles or metrics."
         ),
-    ],
+    ] = None,
     name: Annotated[
         str | None, typer.Argument(metavar="[NAME]", help="One of them: its options.")
     ] = None,
 ) -> int:
     """List what there is to choose from, or the options of one kind."""
-    from iosim.report.catalogue import listing, options
+    from iosim.report.catalogue import listing, options, overview
 
-    _say(listing(what) if name is None else options(what, name))
+    if what is None:
+        _say(overview())
+    else:
+        _say(listing(what) if name is None else options(what, name))
     return 0
 
 
@@ -464,9 +469,12 @@ def _precision(text: str) -> "Precision":
 
 @contextmanager
 def _progress(quiet: bool) -> "Iterator[Progress | None]":
-    """A bar on stderr while runs go on; none if nobody would see it."""
-    if quiet or sys.stderr is None or not sys.stderr.isatty():
+    """A bar on stderr while runs go on; where it is no terminal, a line now and then."""
+    if quiet or sys.stderr is None:
         yield None
+        return
+    if not sys.stderr.isatty():
+        yield _now_and_then()
         return
     from rich.console import Console
     from rich.progress import (
@@ -493,26 +501,44 @@ def _progress(quiet: bool) -> "Iterator[Progress | None]":
         yield show
 
 
+def _now_and_then() -> "Progress":
+    """Progress in lines, the first after `RARELY_S`: a log should show that a long run lives."""
+    from time import monotonic
+
+    told_s = monotonic()
+
+    def show(done: int, total: int) -> None:
+        nonlocal told_s
+        if monotonic() - told_s >= RARELY_S:
+            told_s = monotonic()
+            _tell(f"{done} of {total} runs done")
+
+    return show
+
+
 def _warn(results: "Results", errors: bool) -> None:
+    from iosim.report.layout import paragraph, width_for
+
     for model in results.models:
-        for warning in model.warnings:
-            _tell(f"warning: {model.label}: {warning}")
+        told = [f"warning: {model.label}: {warning}" for warning in model.warnings]
         if errors and model.error:
-            _tell(f"error: {model.error}")
+            told.append(f"error: {model.error}")
+        for text in told:
+            _tell("\n".join(paragraph(text, width_for(sys.stderr))))
 
 
 def _tables(results: "Results", quiet: bool) -> str:
     from iosim.report.finding import findings
-    from iosim.report.layout import lay_out, paragraph, style_for
+    from iosim.report.layout import lay_out, paragraph, style_for, width_for
     from iosim.report.summary import describe, ending_lines
     from iosim.report.table import main_table, tables
 
-    style = style_for(sys.stdout)
+    style, width = style_for(sys.stdout), width_for(sys.stdout)
     blocks = [[style.strong(results.scenario.name), *describe(results.scenario)]]
     if quiet:
-        blocks = [lay_out(main_table(results), style)]
+        blocks = [lay_out(main_table(results), style, width)]
     else:
-        blocks += [lay_out(table, style) for table in tables(results)]
+        blocks += [lay_out(table, style, width) for table in tables(results)]
     blocks.append(ending_lines(results, style))
     if not quiet:
         blocks.append([line for sentence in findings(results) for line in paragraph(sentence)])

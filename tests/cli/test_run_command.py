@@ -299,6 +299,20 @@ def test_what_set_has_changed_is_told_with_its_mistake() -> None:
     assert "<stdin>:7:" in err
 
 
+def test_warnings_are_no_longer_than_a_line() -> None:
+    outcome = run(TINY, "--set", "run.duration=1ms", "--model", "epoll", "--json")
+    assert "are too few to look for it" in " ".join(outcome.err.split())
+    assert max(map(len, outcome.err.splitlines())) <= 80
+
+
+def test_a_log_shows_that_a_long_run_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("iosim.cli.RARELY_S", 0)
+    assert "2 of 2 runs done" in run(TINY, "--model", "epoll").err
+    assert "runs done" not in run(TINY, "--model", "epoll", "--quiet").err
+    monkeypatch.setattr("iosim.cli.RARELY_S", 1000)
+    assert "runs done" not in run(TINY, "--model", "epoll").err
+
+
 def test_code_2_for_a_file_that_is_not_there(tmp_path: Path) -> None:
     outcome = iosim("run", tmp_path / "none.yaml")
     assert outcome.code == 2

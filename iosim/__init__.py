@@ -56,6 +56,10 @@ _THERE = {"load_profile": "load"}
 """What is called otherwise in its home."""
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})
+
+
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'iosim' has no attribute '{name}'")

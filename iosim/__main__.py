@@ -1,6 +1,17 @@
-"""`python -m iosim`: the same as the command `iosim`."""
+"""`python -m iosim` and the command `iosim`: the command line, from its first import on."""
 
-from iosim.cli import main
+import sys
 
-if __name__ == "__main__":  # a worker process imports this file, and must not start over
+
+def main() -> None:
+    """Run the command line; a Ctrl-C while it is still being imported ends it quietly."""
+    try:
+        from iosim.cli import main as run
+
+        run()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
     main()

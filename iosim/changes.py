@@ -6,23 +6,26 @@ positions in a list, or in `models` an entry's label or kind:
 
     machine.cores=4    models.epoll.max_events=64    server.handler.0.cpu=50us
 
-The value is YAML. Raises UsageError for a path that leads nowhere.
+A path as `iosim check` prints it says the same: server.handler[0].cpu and
+models[1].epoll.max_events. The value is YAML. Changes are made in their order. Raises
+UsageError for a path that leads nowhere.
 
 Validated by: tests/unit/test_changes.py
 """
 
 import copy
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from iosim.errors import ScenarioError, UsageError, did_you_mean, shown
 from iosim.yaml_source import Source, load
 
 
-def apply(source: Source, changes: Mapping[str, str]) -> Source:
+def apply(source: Source, changes: Mapping[str, str] | Iterable[tuple[str, str]]) -> Source:
     """`source` with the values at some paths replaced. Raises UsageError."""
     data = copy.deepcopy(source.data)
-    for path, text in changes.items():
+    for path, text in changes.items() if isinstance(changes, Mapping) else changes:
         _set(data, path, _value(path, text))
     return source.with_data(data)
 
@@ -46,7 +49,7 @@ def _value(path: str, text: str) -> Any:
 
 
 def _set(data: Any, path: str, value: Any) -> None:
-    *parents, last = path.split(".")
+    *parents, last = _without_kinds(data, _parts(path))
     at = data
     for depth, part in enumerate(parents):
         at = _step(at, part, ".".join(parents[:depth]), path)
@@ -56,6 +59,31 @@ def _set(data: Any, path: str, value: Any) -> None:
         at[last] = value
     else:
         raise UsageError(f"--set {path}: {'.'.join(parents)} is {shown(at)}, which has no keys")
+
+
+_BRACKETS = re.compile(r"(\[[0-9]+\]|\['[^']*'\])")
+
+
+def _parts(path: str) -> list[str]:
+    """A path's keys and positions; brackets as `check` prints them are as good as dots."""
+    parts: list[str] = []
+    for piece in _BRACKETS.split(path):
+        if _BRACKETS.fullmatch(piece):
+            parts.append(piece[1:-1].strip("'"))
+        elif piece:
+            parts += (piece.removeprefix(".") if parts else piece).split(".")
+    return parts or [path]
+
+
+def _without_kinds(data: Any, parts: list[str]) -> list[str]:
+    """The parts, less a model's kind behind its entry, under which its options are meant anyway."""
+    models = data.get("models") if isinstance(data, dict) else None
+    if parts[:1] == ["models"] and len(parts) > 3 and isinstance(models, list):
+        names = [_names(item) for item in models]
+        entry, kind = parts[1:3]
+        if any(own and own[-1] == kind and (entry in own or entry.isdigit()) for own in names):
+            return [*parts[:2], *parts[3:]]
+    return parts
 
 
 def _step(at: Any, part: str, so_far: str, path: str) -> Any:

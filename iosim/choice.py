@@ -97,6 +97,13 @@ def _rebuilt(
     context_of_unknown_key: Callable[[ErrorDetails], Mapping[str, Any] | None],
 ) -> ValidationError:
     """Copy an error, turning the details picked out by the callable into unknown-key errors."""
+    return ValidationError.from_exception_data(title, _lines(error, context_of_unknown_key))
+
+
+def _lines(
+    error: ValidationError,
+    context_of_unknown_key: Callable[[ErrorDetails], Mapping[str, Any] | None],
+) -> list[InitErrorDetails]:
     lines: list[InitErrorDetails] = []
     for detail in error.errors(include_url=False):
         kind: str | PydanticCustomError = detail["type"]
@@ -106,7 +113,7 @@ def _rebuilt(
         if kind == _UNKNOWN_KEY:
             kind = PydanticCustomError(_UNKNOWN_KEY, "unknown key", context)
         lines.append({"type": kind, "loc": detail["loc"], "input": detail["input"], "ctx": context})
-    return ValidationError.from_exception_data(title, lines)
+    return lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,12 +246,35 @@ class OneOf:
             if isinstance(value.options, kinds.get(value.kind, ())):
                 return value
             raise Mismatch(self._expected(kinds), f"a Chosen of kind {shown(value.kind)}")
+        if isinstance(value, Mapping) and len(value) > 1:
+            raise self._several(value, kinds, inner)
         pick = self._pick(value, kinds)
         try:
             fields = inner({pick.kind: pick.options})
         except ValidationError as error:
             raise _rebuilt(self.noun, error, self._with_label) from None
         return Chosen(pick.kind, fields[pick.kind], fields.get(_LABEL))
+
+    def _several(
+        self,
+        value: Mapping[Any, Any],
+        kinds: Mapping[str, type[BaseModel]],
+        inner: core_schema.ValidatorFunctionWrapHandler,
+    ) -> ValidationError:
+        """Build the error for more keys than one, with what is wrong under the kinds among them."""
+        found = f"{len(value)} keys: {_keys(value)}"
+        mismatch = Mismatch(self._expected(kinds), found, _indent_hint(value, kinds))
+        lines: list[InitErrorDetails] = [
+            {"type": "value_error", "loc": (), "input": value, "ctx": {"error": mismatch}}
+        ]
+        for kind in kinds:
+            if kind in value:
+                try:
+                    inner({kind: value[kind]})
+                except ValidationError as error:
+                    known = _rebuilt(self.noun, error, self._with_label)
+                    lines += _lines(known, lambda _: None)
+        return ValidationError.from_exception_data(self.noun, lines)
 
     def _with_label(self, error: ErrorDetails) -> Mapping[str, Any] | None:
         """Add `label` to the keys known right under a kind."""
@@ -262,9 +292,8 @@ class OneOf:
             if self.default_kind is None or value is None or word:
                 raise Mismatch(self._expected(kinds), shown(value), self._hint(value, kinds))
             return _Pick(self.default_kind, value)
-        if len(value) != 1:
-            found = f"{len(value)} keys: {_keys(value)}" if value else shown(value)
-            raise Mismatch(self._expected(kinds), found, _indent_hint(value, kinds))
+        if not value:
+            raise Mismatch(self._expected(kinds), shown(value))
         ((kind, options),) = value.items()
         if kind not in kinds:
             mismatch = Mismatch(self._expected(kinds), shown(kind), self._hint(kind, kinds))
@@ -289,6 +318,8 @@ class OneOf:
 def _label(value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         raise Mismatch("a label, a string that is not empty", shown(value))
+    if value.splitlines() != [value]:
+        raise Mismatch("a label without line breaks", shown(value))
     return value
 
 
@@ -335,6 +366,8 @@ def problems_from(error: ValidationError, source: Source) -> tuple[Problem, ...]
         if detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]:
             continue  # pydantic counts the valid items alone; the others are told by themselves
         path, value = _path_in(source.data, detail["loc"])
+        if detail["type"] == "too_short" and len(value) >= detail["ctx"]["min_length"]:
+            continue  # those that are wrong were not counted, and are told themselves
         expected, found, hint = _words(detail, path, value)
         line, column = source.locate(path)
         problem = Problem(source.file, line, column, path_text(path), expected, found, hint)

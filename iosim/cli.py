@@ -3,13 +3,13 @@
     iosim run SCENARIO         simulate it and print tables
     iosim check SCENARIO...    tell every mistake, with line and column
     iosim explain MODEL        one request's life, step by step
-    iosim list WHAT [NAME]     what there is to choose from
+    iosim list [WHAT [NAME]]   what there is to choose from
     iosim schema               the scenario's JSON Schema, for editors
     iosim init [FILE]          a commented scenario to start from
 
 Data goes to stdout; progress, warnings and errors go to stderr. Exit codes: 0; 1 a run
 ended in an error (a deadlock); 2 bad usage or scenario; 3 an objective fails; 4 an
-objective or the wanted precision is left undecided; 130 interrupted.
+objective or the wanted precision is left undecided; 130 interrupted; 143 terminated.
 
 Not done: no logic here. Slow libraries are imported by the command that needs them.
 Validated by: tests/cli
@@ -18,9 +18,12 @@ Validated by: tests/cli
 import functools
 import gc
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from errno import EBADF
+from io import TextIOWrapper
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
@@ -45,7 +48,10 @@ if TYPE_CHECKING:
 
 FAILED = 3
 INCONCLUSIVE = 4
-INTERRUPTED = 130
+INTERRUPTED = 128 + signal.SIGINT
+TERMINATED = 128 + signal.SIGTERM
+
+RARELY_S = 30
 
 SHIPPED_PROFILES = Path(__file__).with_name("profiles")
 
@@ -67,7 +73,20 @@ def main() -> None:
     # turns it on again), and pydantic's search of all installed packages for plug-ins of its own.
     gc.disable()
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal of ASCII has no '±'
     app(prog_name="iosim")
+
+
+_terminated: list[int] = []
+"""Not empty once SIGTERM has come."""
+
+
+def _on_sigterm(number: int, _: object) -> None:
+    """End as after Ctrl-C: show what has finished, and leave no process behind."""
+    _terminated.append(number)
+    raise KeyboardInterrupt
 
 
 def _command(function: Callable[P, int]) -> Callable[P, None]:
@@ -75,31 +94,38 @@ def _command(function: Callable[P, int]) -> Callable[P, None]:
 
     @functools.wraps(function)
     def command(*args: P.args, **kwargs: P.kwargs) -> None:
-        code = 0
         try:
-            try:
-                code = function(*args, **kwargs)
-            except IosimError as error:
-                _tell(str(error))
-                code = error.exit_code
-            except KeyboardInterrupt:
-                _tell("interrupted")
-                code = INTERRUPTED
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # The reader (`| head`) has seen enough. Nothing may be flushed to it at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = function(*args, **kwargs)
+        except IosimError as error:
+            _tell(str(error))
+            code = error.exit_code
+        except KeyboardInterrupt:
+            _tell("terminated" if _terminated else "interrupted")
+            code = INTERRUPTED
+        if code == INTERRUPTED and _terminated:
+            code = TERMINATED
         raise typer.Exit(code)
 
     return command
 
 
 def _tell(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
+    if sys.stderr is not None:  # closed by `2>&-`
+        sys.stderr.write(f"{text}\n")
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+    """Write to stdout. Raises IosimError if that fails; a reader who has left is no failure."""
+    try:
+        if sys.stdout is None:  # closed by `>&-`
+            raise OSError(EBADF, "it is closed")
+        sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+        sys.stdout.flush()
+    except OSError as error:
+        if sys.stdout is not None:  # what is left of the text must not be tried again at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # `| head` has seen enough
+            raise IosimError(f"standard output: cannot be written: {error.strerror}") from None
 
 
 # -------------------------------------------------------------------------------- options
@@ -126,12 +152,17 @@ ProfileName = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Lift the limits on size.")]
 
 
+@_command
+def _say_version() -> int:
+    from iosim import __version__
+
+    _say(f"iosim {__version__}")
+    return 0
+
+
 def _version(wanted: bool) -> None:
     if wanted:
-        from iosim import __version__
-
-        _say(f"iosim {__version__}")
-        raise typer.Exit
+        _say_version()
 
 
 @app.callback()
@@ -185,7 +216,7 @@ def run(
     force: Force = False,
 ) -> int:
     """Simulate each I/O model of a scenario and print what came out."""
-    from iosim.report.export import Export, to_json
+    from iosim.report.export import Export, to_json, write_all
 
     exports = [Export.to(path) for path in export or ()]
     wanted = _precision(precision)
@@ -204,10 +235,11 @@ def run(
     gc.enable()
     with _progress(quiet) as progress:
         results = simulate(loaded, costs, jobs, wanted, progress)
-    for each in exports:
-        each.write(results)
     _warn(results, errors=json)
-    _say(to_json(results) if json else _tables(results, quiet))
+    try:
+        _say(to_json(results) if json else _tables(results, quiet))
+    finally:
+        write_all(exports, results)
     return _exit_code(results)
 
 
@@ -220,6 +252,7 @@ def check(
     force: Force = False,
 ) -> int:
     """Tell every mistake in scenarios, with line and column."""
+    from iosim.profile import load as load_profile
     from iosim.report.summary import describe
     from iosim.scenario import load
 
@@ -229,7 +262,7 @@ def check(
             loaded = load(file, force=force)
             # The shipped profiles are sound, and reading one takes as long as all the rest.
             if not (SHIPPED_PROFILES / f"{loaded.machine.profile}.yaml").is_file():
-                _profile(loaded, file)
+                load_profile(loaded.machine.profile, loaded.folder)
         except IosimError as error:
             _tell(str(error))
             code = error.exit_code
@@ -284,11 +317,11 @@ def explain(
 @_command
 def list_(
     what: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="WHAT", help="models, devices, workloads, schedulers, profiles or metrics."
+            metavar="[WHAT]", help="models, devices, workloads, schedulers, profiles or metrics."
         ),
-    ],
+    ] = None,
     name: Annotated[
         str | None,
         typer.Argument(metavar="[NAME]", help="One of them: its options; or a profile's file."),
@@ -298,9 +331,12 @@ def list_(
     ] = None,
 ) -> int:
     """List what there is to choose from, the options of one kind, or a profile's costs."""
-    from iosim.report.catalogue import listing, options
+    from iosim.report.catalogue import listing, options, overview
 
-    _say(listing(what) if name is None else options(what, name, cost))
+    if what is None:
+        _say(overview())
+    else:
+        _say(listing(what) if name is None else options(what, name, cost))
     return 0
 
 
@@ -333,10 +369,10 @@ def init(
     if file is None:
         _say(text)
         return 0
-    if file.exists() and not force:
-        raise UsageError(f"{file} exists already (--force overwrites it)")
     from iosim.report.export import write_atomically
 
+    if os.path.lexists(file) and not force:
+        raise UsageError(f"{file} exists already (--force overwrites it)")
     write_atomically(file, text)
     _tell(f"{file} written; try: iosim run {file}")
     return 0
@@ -358,39 +394,32 @@ def _load(
     `first` and `last` are changes made before and after those of `--set`; None is none.
     """
     from iosim.changes import parse_assignment
+    from iosim.profile import load as load_profile
     from iosim.profile import with_costs
     from iosim.scenario import load
 
-    assigned = dict(parse_assignment(change) for change in changes or ())
-    costs = {path: value for path, value in assigned.items() if path.startswith("profile.")}
-    others = {path: value for path, value in assigned.items() if path not in costs}
+    assigned = [parse_assignment(change) for change in changes or ()]
+    costs = {path: value for path, value in assigned if path.startswith("profile.")}
+    others = [(path, value) for path, value in assigned if path not in costs]
     own = {"machine.profile": profile, **last}
     try:
-        loaded = load(file, {**_values(first), **others, **_values(own)}, force)
+        loaded = load(file, [*_values(first), *others, *_values(own)], force)
     except ScenarioError:
         if others:
-            told = " ".join(f"{path}={value}" for path, value in others.items())
+            told = " ".join(f"{path}={value}" for path, value in others)
             _tell(f"changed by --set {told} (lines and columns are the file's own):")
         raise
-    read = _profile(loaded, file, here="machine.profile" in {*others, *_values(own)})
+    read = load_profile(loaded.machine.profile, loaded.folder)
     return loaded, with_costs(
         read, {path.removeprefix("profile."): value for path, value in costs.items()}
     )
 
 
-def _values(changes: Mapping[str, object]) -> dict[str, str]:
+def _values(changes: Mapping[str, object]) -> list[tuple[str, str]]:
     """Values as YAML, in the spelling that it shares with JSON."""
     from json import dumps
 
-    return {path: dumps(value) for path, value in changes.items() if value is not None}
-
-
-def _profile(scenario: "Scenario", file: str | Path, here: bool = False) -> "Profile":
-    """The scenario's profile: named from where its file stands, or from `here`."""
-    from iosim.profile import load
-
-    folder = "" if here or str(file) == "-" else Path(file).parent
-    return load(scenario.machine.profile, folder)
+    return [(path, dumps(value)) for path, value in changes.items() if value is not None]
 
 
 def _selected(scenario: "Scenario", names: list[str]) -> "tuple[Chosen[Any], ...]":
@@ -401,7 +430,13 @@ def _selected(scenario: "Scenario", names: list[str]) -> "tuple[Chosen[Any], ...
         known = [word for m in scenario.models for word in (label_of(m), m.kind)]
         if name not in known:
             raise _unknown("a model of this scenario", name, known)
-    return tuple(m for m in scenario.models if {label_of(m), m.kind} & {*names})
+    labels = {label_of(model) for model in scenario.models}
+    return tuple(
+        model
+        for model in scenario.models
+        # What results call it goes first: a kind may be another model's label.
+        if label_of(model) in names or model.kind in {*names} - labels
+    )
 
 
 def _unknown(expected: str, found: str, known: Iterable[str]) -> UsageError:
@@ -424,9 +459,12 @@ def _precision(text: str | None) -> "Precision | None":
 
 @contextmanager
 def _progress(quiet: bool) -> "Iterator[Progress | None]":
-    """A bar on stderr while runs go on; none if nobody would see it."""
-    if quiet or not sys.stderr.isatty():
+    """A bar on stderr while runs go on; where it is no terminal, a line now and then."""
+    if quiet or sys.stderr is None:
         yield None
+        return
+    if not sys.stderr.isatty():
+        yield _now_and_then()
         return
     from rich.console import Console
     from rich.progress import (
@@ -453,26 +491,44 @@ def _progress(quiet: bool) -> "Iterator[Progress | None]":
         yield show
 
 
+def _now_and_then() -> "Progress":
+    """Progress in lines, the first after `RARELY_S`: a log should show that a long run lives."""
+    from time import monotonic
+
+    told_s = monotonic()
+
+    def show(done: int, total: int) -> None:
+        nonlocal told_s
+        if monotonic() - told_s >= RARELY_S:
+            told_s = monotonic()
+            _tell(f"{done} of {total} runs done")
+
+    return show
+
+
 def _warn(results: "Results", errors: bool) -> None:
+    from iosim.report.layout import paragraph, width_for
+
     for model in results.models:
-        for warning in model.warnings:
-            _tell(f"warning: {model.label}: {warning}")
+        told = [f"warning: {model.label}: {warning}" for warning in model.warnings]
         if errors and model.error:
-            _tell(f"error: {model.error}")
+            told.append(f"error: {model.error}")
+        for text in told:
+            _tell("\n".join(paragraph(text, width_for(sys.stderr))))
 
 
 def _tables(results: "Results", quiet: bool) -> str:
     from iosim.report.finding import findings
-    from iosim.report.layout import lay_out, paragraph, style_for
+    from iosim.report.layout import lay_out, paragraph, style_for, width_for
     from iosim.report.summary import describe, ending_lines
     from iosim.report.table import main_table, tables
 
-    style = style_for(sys.stdout)
+    style, width = style_for(sys.stdout), width_for(sys.stdout)
     blocks = [[style.strong(results.scenario.name), *describe(results.scenario, results.profile)]]
     if quiet:
-        blocks = [lay_out(main_table(results), style)]
+        blocks = [lay_out(main_table(results), style, width)]
     else:
-        blocks += [lay_out(table, style) for table in tables(results)]
+        blocks += [lay_out(table, style, width) for table in tables(results)]
     blocks.append(ending_lines(results, style))
     if not quiet:
         blocks.append([line for sentence in findings(results) for line in paragraph(sentence)])

@@ -8,7 +8,8 @@
            ├─ Deadlock          threads wait for each other's locks; names the cycle
            ├─ Stalled           every thread waits and nothing can wake one; names each wait
            ├─ Livelock          a thread loops without consuming time
-           └─ DescriptorLimit   a descriptor that a syscall cannot take, as select(2) above 1,023
+           ├─ DescriptorLimit   a descriptor that a syscall cannot take, as select(2) above 1,023
+           └─ WorkerDied        the process in which it was simulated has ended
 
     ValueError
       └─ Mismatch               one value that is not what was expected, before its place is known
@@ -35,7 +36,10 @@ _SHOWN_CHARS = 60
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong in one place of one file. Line and column count from 1."""
+    """One thing wrong in one place of one file. Line and column count from 1.
+
+    Line 0 is the file as a whole.
+    """
 
     file: str
     line: int
@@ -46,7 +50,7 @@ class Problem:
     hint: str | None = None
 
     def __str__(self) -> str:
-        where = f"{self.file}:{self.line}:{self.column}: "
+        where = f"{self.file}:{self.line}:{self.column}: " if self.line else f"{self.file}: "
         path = f"{self.path}: " if self.path else ""
         hint = f"; {self.hint}" if self.hint else ""
         return f"{where}{path}expected {self.expected}, found {self.found}{hint}"
@@ -151,6 +155,18 @@ class DescriptorLimit(SimulationError):
         self.args = (model, at_ns, syscall, descriptor, limit)
 
 
+class WorkerDied(SimulationError):
+    """Name a replication whose worker process ended, and `how` it did."""
+
+    def __init__(self, model: str, replication: int, how: str) -> None:
+        self.replication = replication
+        super().__init__(model, None, how)
+        self.args = (model, replication, how)
+
+    def __str__(self) -> str:
+        return f"{self.model}, replication {self.replication}: {self._reason}"
+
+
 class Mismatch(ValueError):
     """One value that is not what was expected. Its place is added by whoever knows it."""
 
@@ -204,6 +220,11 @@ def did_you_mean(word: object, known: Iterable[str]) -> str | None:
     from difflib import get_close_matches
 
     # Spelling differs most often by case and by '-' for '_'; compare without either.
+    plain_word = word.lower().replace("-", "_")
     plain = {name.lower().replace("-", "_"): name for name in known}
-    near = get_close_matches(word.lower().replace("-", "_"), plain, n=1, cutoff=0.6)
+    # The whole first word of a name is nearer to it than any other spelling.
+    begin = [plain[name] for name in plain if re.match(rf"{re.escape(plain_word)}[ ._]", name)]
+    if plain_word and begin:
+        return f"did you mean {' or '.join(map(repr, begin[:3]))}?"
+    near = get_close_matches(plain_word, plain, n=1, cutoff=0.6)
     return f"did you mean {plain[near[0]]!r}?" if near else None

@@ -176,6 +176,13 @@ class Histogram:
         histogram._add_exact(count, total_ns, min_ns, max_ns)
         return histogram
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Histogram):
+            return NotImplemented
+        return self.__reduce__() == other.__reduce__()
+
+    __hash__ = None  # type: ignore[assignment]  # it may be added to
+
     def __reduce__(self) -> tuple[Callable[..., Histogram], tuple[Any, ...]]:
         # Workers send their histograms back: only the buckets in use travel.
         return Histogram.from_pairs, (self.to_pairs(), self.total_ns, self.min_ns, self.max_ns)

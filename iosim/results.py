@@ -9,7 +9,7 @@ Not done: comparing results.
 Validated by: tests/unit/test_results.py, tests/cli
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from html import escape
 from math import inf
@@ -132,6 +132,15 @@ class Results:
                 return model
         raise KeyError(label)
 
+    def __iter__(self) -> Iterator[ModelResult]:
+        return iter(self.models)
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+    def __contains__(self, label: object) -> bool:
+        return any(model.label == label for model in self.models)
+
     def to_document(self) -> dict[str, Any]:
         """The JSON document: plain data without NaN or Infinity."""
         from iosim import __version__
@@ -173,7 +182,10 @@ class Results:
             for name, estimate in model.metrics.items()
         ]
         columns = ["model", "metric", "mean", "low", "high", "unit", "n"]
-        return pd.DataFrame(rows, columns=columns).set_index(["model", "metric"])
+        frame = pd.DataFrame(rows, columns=columns).set_index(["model", "metric"])
+        # None throughout, as in a single replication, would be a column of objects.
+        numbers = dict.fromkeys(("mean", "low", "high"), "float64")
+        return frame.astype(numbers)
 
     @property
     def requests(self) -> "pd.DataFrame":

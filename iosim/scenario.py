@@ -13,7 +13,8 @@ Raises ScenarioError with every mistake of a file at once.
 Validated by: tests/unit/test_scenario.py
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal
@@ -21,12 +22,12 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
     Tag,
     ValidationError,
-    model_validator,
 )
 from pydantic_core import InitErrorDetails
 
@@ -38,16 +39,19 @@ from iosim.slo import Slo, parse_slo
 from iosim.units import (
     Count,
     Fraction,
+    Most,
     PositiveCount,
     PositiveDuration,
     PositiveSize,
     Size,
     canonical_duration,
+    is_count,
 )
 from iosim.yaml_source import Source, load_bytes
 
 MOST_CORES = 256
-MOST_CONNECTIONS = 1_000_000
+MOST_OF_A_COUNT = 1_000_000
+"""For every count among the options of models and workload, unless its type says `Most(...)`."""
 MOST_REQUESTS = 100_000_000
 MOST_REPLICATIONS = 10_000
 """Limits that keep a slip of the keyboard from running for days; `--force` lifts them."""
@@ -175,14 +179,36 @@ def _step_kind(step: Any) -> str:
     return next(kind for kind in STEPS if kind in keys)
 
 
+STEPS: Mapping[str, type[Options]] = {"cpu": CpuStep, "call": CallStep, "sleep": SleepStep}
+
+
+def _known_step(step: Any) -> Any:
+    """Tell a misspelt step before pydantic tries it as each kind of step."""
+    if isinstance(step, Options) or (
+        isinstance(step, Mapping) and sum(key in STEPS for key in step) == 1
+    ):
+        return step
+    several = isinstance(step, Mapping) and len(step) > 1
+    word = next(iter(step), "") if isinstance(step, Mapping) else step
+    found = f"{len(step)} keys in one" if several else shown(word)
+    hint = None if word in STEPS else did_you_mean(word, STEPS)
+    mismatch = Mismatch("a step: 'cpu: 20us', 'call: DEVICE' or 'sleep: 1ms'", found, hint)
+    line: InitErrorDetails = {
+        "type": "value_error",
+        "loc": (word,) if isinstance(step, Mapping) else (),
+        "input": step,
+        "ctx": {"error": mismatch},
+    }
+    raise ValidationError.from_exception_data("step", [line])
+
+
 Step = Annotated[
     Annotated[CpuStep, Tag("cpu")]
     | Annotated[CallStep, Tag("call")]
     | Annotated[SleepStep, Tag("sleep")],
     Discriminator(_step_kind),
+    BeforeValidator(_known_step),
 ]
-
-STEPS: Mapping[str, type[Options]] = {"cpu": CpuStep, "call": CallStep, "sleep": SleepStep}
 
 
 class OwnWork(Options):
@@ -208,30 +234,6 @@ class Server(Options):
         description="What a thread touches each time it runs, on top of the profile's.",
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _steps(cls, data: Any) -> Any:
-        """Tell a misspelt step before pydantic tries it as each kind of step."""
-        steps = data.get("handler") if isinstance(data, Mapping) else None
-        lines: list[InitErrorDetails] = []
-        for index, step in enumerate(steps if isinstance(steps, list) else ()):
-            named = [key for key in step if key in STEPS] if isinstance(step, Mapping) else []
-            if len(named) != 1:
-                several = isinstance(step, Mapping) and len(step) > 1
-                word = next(iter(step), "") if isinstance(step, Mapping) else step
-                found = f"{len(step)} keys in one" if several else shown(word)
-                hint = None if word in STEPS else did_you_mean(word, STEPS)
-                mismatch = Mismatch(
-                    "a step: 'cpu: 20us', 'call: DEVICE' or 'sleep: 1ms'", found, hint
-                )
-                loc = ("handler", index, word) if isinstance(step, Mapping) else ("handler", index)
-                lines.append(
-                    {"type": "value_error", "loc": loc, "input": step, "ctx": {"error": mismatch}}
-                )
-        if lines:
-            raise ValidationError.from_exception_data("handler", lines)
-        return data
-
 
 class Run(Options):
     """How long to simulate, how often, and from which seed."""
@@ -248,6 +250,16 @@ class Run(Options):
     seed: Count = Field(default=1, description="Start of all random streams.")
 
 
+def _one_line(text: str) -> str:
+    if text and text.splitlines() != [text]:
+        raise Mismatch("a name without line breaks", shown(text))
+    return text
+
+
+Line = Annotated[str, AfterValidator(_one_line)]
+"""A name as tables and files can show it."""
+
+
 def _objective(line: str) -> str:
     parse_slo(line)
     return line
@@ -258,10 +270,10 @@ class Scenario(Options):
 
     model_config = ConfigDict(title="iosim scenario")
 
-    name: str = Field(default="", description="Shown in results; the file's name if left out.")
+    name: Line = Field(default="", description="Shown in results; the file's name if left out.")
     machine: Machine = Field(default_factory=Machine, description="The server's machine.")
     server: Server = Field(default_factory=Server, description="What it does with a request.")
-    devices: dict[str, Annotated[Chosen[Any], _one_of("device", "devices", ROLE="backend")]] = (
+    devices: dict[Line, Annotated[Chosen[Any], _one_of("device", "devices", ROLE="backend")]] = (
         Field(default_factory=dict, description="What `call` steps call, by name.")
     )
     workload: Annotated[Chosen[Any], _one_of("workload", "workloads")] = Field(
@@ -284,13 +296,19 @@ class Scenario(Options):
         """Plain data that `from_data` reads back to an equal scenario."""
         return self.model_dump(mode="json")
 
+    @cached_property
+    def folder(self) -> Path:
+        """Where the file stands that it was read from: a profile's path counts from there."""
+        # Not a field: two equal scenarios may stand in different places.
+        return Path()
+
     @property
     def digest(self) -> str:
-        """SHA-256 of the scenario's content, however it was written down."""
+        """SHA-256 of the scenario's content, whatever its name and however it was written down."""
         import hashlib
         import json
 
-        text = json.dumps(self.to_data(), sort_keys=True)
+        text = json.dumps({**self.to_data(), "name": ""}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -300,18 +318,23 @@ def label_of(model: Chosen[Any]) -> str:
 
 
 def load(
-    path: str | Path, changes: Mapping[str, str] | None = None, force: bool = False
+    path: str | Path,
+    changes: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+    force: bool = False,
 ) -> Scenario:
     """Read a scenario file ('-': standard input). Raises ScenarioError.
 
-    `changes` maps paths such as `workload.open.rate` to values in YAML; `force` lifts
-    the limits on size. Raises UsageError for a path that leads nowhere, and for a cost's.
+    A profile that the file names by its path is looked for from the file's folder.
+    `changes` are made in their order, each from a path such as `workload.open.rate` to a
+    value in YAML; `force` lifts the limits on size. Raises UsageError for a path that leads
+    nowhere, and for a cost's.
     """
     import sys
 
     from iosim.changes import apply
 
-    for change, value in (changes or {}).items():
+    changes = list(changes.items() if isinstance(changes, Mapping) else changes)
+    for change, value in changes:
         if change.startswith("profile."):
             cost = change.removeprefix("profile.")
             raise UsageError(
@@ -319,19 +342,22 @@ def load(
                 f'iosim.load_profile("reference", changes={{"{cost}": "{value}"}}), and give '
                 "that to iosim.simulate as its profile"
             )
+    folder = Path(path).parent
     if str(path) == "-":
-        source = load_bytes(sys.stdin.buffer.read(), "<stdin>")
+        source = load_bytes(sys.stdin.buffer.read(), "<stdin>", lenient=True)
     else:
         try:
             data = Path(path).read_bytes()
-        except OSError as error:
-            raise ScenarioError(
-                (Problem(str(path), 1, 1, "", "a readable file", error.strerror or str(error)),)
-            ) from None
-        source = load_bytes(data, str(path))
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+            why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            raise ScenarioError((Problem(str(path), 0, 0, "", "a readable file", why),)) from None
+        source = load_bytes(data, str(path), lenient=True)
     if changes:
         source = apply(source, changes)
-    return from_source(source, force)
+    scenario = from_source(source, force)
+    # A profile that the change names is the user's, who stands elsewhere.
+    scenario.__dict__["folder"] = Path() if "machine.profile" in dict(changes) else folder
+    return scenario
 
 
 def from_data(data: dict[str, Any], force: bool = False) -> Scenario:
@@ -350,13 +376,39 @@ def from_source(source: Source, force: bool = False) -> Scenario:
     except ValidationError as error:
         problems = [*problems_from(error, source), *_unknown_devices(source)]
         problems += _in_what_is_left(error, source, force)
-        raise ScenarioError(problems) from None
+        raise ScenarioError(_with_those_of_yaml(problems, source)) from None
     problems = [*_unknown_devices(source), *_cross_checks(scenario, source, force)]
-    if problems:
-        raise ScenarioError(problems)
+    if problems or source.problems:
+        raise ScenarioError(_with_those_of_yaml(problems, source))
     if not scenario.name:
-        return scenario.model_copy(update={"name": Path(source.file).stem})
+        return scenario.model_copy(update={"name": _named_after(source.file)})
     return scenario
+
+
+def _with_those_of_yaml(problems: list[Problem], source: Source) -> list[Problem]:
+    """All problems; what stands in for a value that could not be read is not judged again."""
+    unread = {(problem.path, problem.line) for problem in source.problems}
+    told = [problem for problem in problems if (problem.path, problem.line) not in unread]
+    return [*source.problems, *told]
+
+
+def require_sound(scenario: Scenario) -> None:
+    """Check what `load` does and `Scenario(...)` alone cannot: that its parts fit together.
+
+    Limits are not held against it. Raises ScenarioError.
+    """
+    import json
+
+    from iosim.yaml_source import load as load_text
+
+    source = load_text(json.dumps(scenario.to_data(), ensure_ascii=False), "<scenario>")
+    if problems := [*_unknown_devices(source), *_cross_checks(scenario, source, force=True)]:
+        raise ScenarioError(problems)
+
+
+def _named_after(file: str) -> str:
+    """A file's name without its extension; what no output could hold of it is replaced."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in Path(file).stem)
 
 
 def _problem(
@@ -508,16 +560,9 @@ def _impatience(scenario: Scenario, source: Source) -> list[Problem]:
 def _limits(scenario: Scenario, source: Source) -> list[Problem]:
     problems = []
     workload = scenario.workload
-    connections = getattr(getattr(workload.options, "connections", None), "total", 0)
     requests = _requests_per_s(scenario) * scenario.run.duration / 1e9 * scenario.run.replications
     checks: list[tuple[tuple[str | int, ...], float, int, str]] = [
         (("machine", "cores"), scenario.machine.cores, MOST_CORES, "cores"),
-        (
-            ("workload", workload.kind, "connections", "total"),
-            connections,
-            MOST_CONNECTIONS,
-            "connections",
-        ),
         (
             ("run", "duration"),
             requests,
@@ -525,7 +570,32 @@ def _limits(scenario: Scenario, source: Source) -> list[Problem]:
             "requests for each model (rate x duration x replications)",
         ),
         (("run", "replications"), scenario.run.replications, MOST_REPLICATIONS, "replications"),
+        *_counts(workload.options, ("workload", workload.kind)),
     ]
+    for index, model in enumerate(scenario.models):
+        checks += _counts(model.options, ("models", index, model.kind))
+    connections = getattr(getattr(workload.options, "connections", None), "total", 0)
+    # One is the listener's, three are open in every process.
+    if scenario.machine.descriptors - 4 < connections <= MOST_OF_A_COUNT:
+        problems.append(
+            _problem(
+                source,
+                ("workload", workload.kind, "connections", "total"),
+                f"fewer connections than machine.descriptors ({scenario.machine.descriptors:,}) "
+                "less 3, as each needs one, and the listener (--force lifts this limit)",
+                f"{connections:,}",
+            )
+        )
+    expected = _requests_per_s(scenario) * scenario.run.duration / 1e9
+    if expected < 1:
+        problems.append(
+            _problem(
+                source,
+                ("run", "duration"),
+                "long enough for a request at the workload's rate (--force lifts this limit)",
+                f"{canonical_duration(scenario.run.duration)}, in which {expected:.2g} is expected",
+            )
+        )
     for path, value, most, what in checks:
         if value > most:
             problems.append(
@@ -537,6 +607,20 @@ def _limits(scenario: Scenario, source: Source) -> list[Problem]:
                 )
             )
     return problems
+
+
+def _counts(
+    options: BaseModel, path: tuple[str | int, ...]
+) -> Iterator[tuple[tuple[str | int, ...], float, int, str]]:
+    """Each count among the options: (path, value, most, what is counted)."""
+    for key, info in type(options).model_fields.items():
+        value = getattr(options, key)
+        if isinstance(value, BaseModel):
+            yield from _counts(value, (*path, key))
+        elif isinstance(value, int) and is_count(info):
+            most = [mark.value for mark in info.metadata if isinstance(mark, Most)]
+            what = str(path[-1]) if key == "total" else key.replace("_", " ")
+            yield (*path, key), value, min(most, default=MOST_OF_A_COUNT), what
 
 
 def _requests_per_s(scenario: Scenario) -> float:

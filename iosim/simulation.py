@@ -11,12 +11,10 @@ Validated by: tests/conformance, tests/theory
 
 import gc
 import os
-import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +24,7 @@ from iosim.errors import (
     SimulationError,
     Stalled,
     UsageError,
+    WorkerDied,
     did_you_mean,
     shown,
 )
@@ -38,11 +37,12 @@ from iosim.profile import load as load_profile
 from iosim.record import Record, ThreadRecord
 from iosim.recording import SLICES, Observation, cut_warm_up
 from iosim.results import ModelResult, Results, model_result
-from iosim.scenario import Scenario, label_of
+from iosim.scenario import Scenario, label_of, require_sound
 from iosim.slo import SHORT_NAMES, Verdict, known_metrics
 from iosim.statistics import is_precise, replications_needed
 from iosim.streams import Streams
 from iosim.units import parse_fraction
+from iosim.workers import Died, Workers
 
 if TYPE_CHECKING:
     from iosim.machine.trace import Trace
@@ -78,15 +78,24 @@ def observe(
     return _Run(build(scenario, model, costs, streams, trace), scenario, replication).go()
 
 
+_collecting = threading.Lock()
+_usual_thresholds: list[tuple[int, int, int]] = []
+"""What the garbage collector was set to, once for each run under way in any thread."""
+
+
 @contextmanager
 def _rare_collections() -> Iterator[None]:
     """Let the cyclic garbage collector run less often: hardly anything here is cyclic."""
-    thresholds = gc.get_threshold()
-    gc.set_threshold(100_000, 20, 100)
+    with _collecting:
+        _usual_thresholds.append(_usual_thresholds[0] if _usual_thresholds else gc.get_threshold())
+        gc.set_threshold(100_000, 20, 100)
     try:
         yield
     finally:
-        gc.set_threshold(*thresholds)
+        with _collecting:
+            usual = _usual_thresholds.pop()
+            if not _usual_thresholds:
+                gc.set_threshold(*usual)
 
 
 class _Run:
@@ -235,6 +244,20 @@ class Precision:
             raise UsageError(f"precision {text}: {mismatch}") from None
         return cls(f"{name} within {width}", metric, half_width)
 
+    def __post_init__(self) -> None:
+        """Raise UsageError for what no number of replications can reach."""
+        if self.metric not in known_metrics():
+            hint = did_you_mean(self.metric, known_metrics())
+            raise UsageError(
+                f"precision: expected a metric, found {shown(self.metric)}"
+                + (f"; {hint}" if hint else "")
+            )
+        if not (isinstance(self.half_width, float) and 0 < self.half_width < 1):
+            raise UsageError(
+                "precision: expected a half width over mean between 0 and 1, found "
+                f"{shown(self.half_width)}"
+            )
+
 
 def simulate(
     scenario: Scenario,
@@ -249,25 +272,23 @@ def simulate(
     jobs: processes at once; None: one a core. The results are the same to the bit.
     precision: add replications until the interval is so narrow, as `5%@p99`, up to
     `MOST_REPLICATIONS`.
-    A run that cannot go on (a deadlock) is that model's `error`. Interrupted by the user,
-    it returns what has finished, marked so. Raises UsageError for arguments that make no sense.
+    A run that cannot go on (a deadlock, a worker that dies) is that model's `error`. Interrupted
+    by the user, it returns what has finished, marked so. Raises UsageError for arguments that
+    make no sense.
     """
-    if jobs is not None and jobs < 1:
-        raise UsageError(f"jobs: expected at least 1, or None for one a core, found {jobs}")
+    if jobs is not None and (type(jobs) is not int or jobs < 1):
+        raise UsageError(f"jobs: expected at least 1, or None for one a core, found {shown(jobs)}")
+    require_sound(scenario)
     if isinstance(precision, str):
         precision = Precision.parse(precision)
-    if precision is not None and precision.metric not in known_metrics():
-        hint = did_you_mean(precision.metric, known_metrics())
-        raise UsageError(
-            f"precision: expected a metric, found {precision.metric!r}"
-            + (f"; {hint}" if hint else "")
-        )
-    if not isinstance(profile, Profile):
-        profile = load_profile(scenario.machine.profile if profile is None else profile)
+    if profile is None:
+        profile = load_profile(scenario.machine.profile, scenario.folder)
+    elif not isinstance(profile, Profile):
+        profile = load_profile(profile)
     outcomes: dict[Task, Outcome] = {}
     wanted = dict.fromkeys(range(len(scenario.models)), scenario.run.replications)
     interrupted = False
-    runner = _Runner(scenario, profile.costs, jobs or os.cpu_count() or 1)
+    runner = _Runner(scenario, profile.costs, jobs or _cores())
     try:
         with closing(runner):
             while tasks := [
@@ -309,6 +330,13 @@ def _result(scenario: Scenario, index: int, outcomes: dict[Task, Outcome]) -> Mo
     return model_result(
         scenario, model.kind, label_of(model), records, errors[0] if errors else None
     )
+
+
+def _cores() -> int:
+    """How many cores this process may use, which may be fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _by_task(item: tuple[Task, Outcome]) -> Task:
@@ -353,47 +381,25 @@ class _Runner:
         self._scenario = scenario
         self._costs = costs
         self._jobs = jobs
-        self._executor: ProcessPoolExecutor | None = None
+        self._workers: Workers[Task, Outcome] = Workers(jobs, _attempt, (scenario, costs))
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Outcome]]:
         """Each task with its outcome, in any order."""
         tasks = list(tasks)
-        if self._jobs == 1 or (len(tasks) == 1 and self._executor is None):
+        if self._jobs == 1 or len(tasks) == 1:
             for task in tasks:
                 yield task, _attempt(self._scenario, self._costs, task)
             return
-        if self._executor is None:
-            self._executor = ProcessPoolExecutor(
-                min(self._jobs, len(tasks)),
-                # Spawned, not forked: the same on every platform, and nothing inherited.
-                mp_context=get_context("spawn"),
-                initializer=_start_worker,
-                initargs=(self._scenario, self._costs),
-            )
-        futures = {self._executor.submit(_work, task): task for task in tasks}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
+        for task, outcome in self._workers.run(tasks):
+            if isinstance(outcome, Died):
+                label = label_of(self._scenario.models[task[0]])
+                yield task, WorkerDied(label, task[1], str(outcome))
+            else:
+                yield task, outcome
 
     def close(self) -> None:
-        """End the workers at once; what they have not finished is dropped."""
-        if self._executor is not None:
-            # After an interruption nobody wants to wait for the runs under way.
-            for process in (self._executor._processes or {}).values():
-                process.terminate()
-            self._executor.shutdown(wait=True, cancel_futures=True)
-
-
-_in_worker: list[tuple[Scenario, Costs]] = []
-
-
-def _start_worker(scenario: Scenario, costs: Costs) -> None:
-    # The user's Ctrl-C is the parent's to handle.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _in_worker.append((scenario, costs))
-
-
-def _work(task: Task) -> Outcome:
-    return _attempt(*_in_worker[0], task)
+        """End the workers at once; after an interruption nobody wants to wait for them."""
+        self._workers.close()
 
 
 def _attempt(scenario: Scenario, costs: Costs, task: Task) -> Outcome:

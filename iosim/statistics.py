@@ -280,6 +280,17 @@ class Mser:
             if self._used == _CAPACITY:
                 self._merge_neighbours()
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Mser):
+            return NotImplemented
+        own, its = (
+            (run.count, run._batch, run._partial_sum, run._means[: run._used].tolist())
+            for run in (self, other)
+        )
+        return own == its
+
+    __hash__ = None  # type: ignore[assignment]  # it may be added to
+
     @classmethod
     def average(cls, runs: Sequence[Mser]) -> Mser:
         """Return the mean, observation by observation, of several runs of the same experiment.

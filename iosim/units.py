@@ -26,7 +26,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Context, Decimal
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from pydantic_core import core_schema
 
@@ -34,6 +34,7 @@ from iosim.errors import Mismatch, did_you_mean, shown
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic.fields import FieldInfo
     from pydantic.json_schema import JsonSchemaValue
 
 LARGEST_INT = 2**63 - 1
@@ -84,6 +85,16 @@ _MEANT_SIZE = {
     **dict.fromkeys(("g", "G", "gb", "Gb"), _GIGA),
 }
 _MEANT_COUNT = {"K": "'k'"}
+_MEANT_PER = {
+    "m": "min",
+    "minute": "min",
+    "sec": "s",
+    "second": "s",
+    "msec": "ms",
+    "hr": "h",
+    "hour": "h",
+}
+_RATE_UNITS = "the units are /s, /ms, /min and /h, after k, M or G if need be"
 
 _NUMBER_PATTERN = r"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?"
 _QUANTITY = re.compile(rf"({_NUMBER_PATTERN}) ?([^0-9\s._+-]\S*)?")
@@ -125,11 +136,14 @@ def parse_bandwidth(text: object) -> int:
 
 def parse_rate(text: object) -> float:
     """Read a rate such as `10k/s` into a number per second >= 0. Raises QuantityError."""
-    number, unit = _split(text, _RATE)
+    number, unit = _split(text, _RATE, _RATE_UNITS)
     prefix, slash, per = unit.partition("/")
     if not slash or prefix not in PREFIX or per not in RATE_PER:
-        known = [f"{p}/{u}" for u in RATE_PER for p in PREFIX]
-        raise _unknown_unit(text, unit, _RATE, known, {})
+        prefix = "k" if prefix == "K" else prefix
+        per = _MEANT_PER.get(per, per) if slash else "s"
+        meant = prefix in PREFIX and per in RATE_PER and unit
+        hint = f"did you mean '{prefix}/{per}'?" if meant else _RATE_UNITS
+        raise QuantityError(_RATE, shown(text), hint)
     scaled = _EXACT.multiply(number, Decimal(PREFIX[prefix] * (1000 if per == "ms" else 1)))
     per_s = float(scaled) / RATE_PER[per]
     if per_s > LARGEST_PER_S:
@@ -171,10 +185,11 @@ _FRACTION = "a percentage with its sign, such as 10%"
 _COUNT = "a count, such as 100 or 10k"
 
 
-def _split(text: object, expected: str) -> tuple[Decimal, str]:
+def _split(text: object, expected: str, hint: str | None = None) -> tuple[Decimal, str]:
     """Part the exact number >= 0 from the unit that follows it, '' if none does."""
     if not isinstance(text, str):
-        raise QuantityError(expected, shown(text))
+        number = isinstance(text, int | float) and not isinstance(text, bool)
+        raise QuantityError(expected, shown(text), hint if number else None)
     match = _QUANTITY.fullmatch(text) if len(text) <= _LONGEST_TEXT else None
     if match is None:
         negative = text.startswith("-") and _QUANTITY.fullmatch(text[1:61])
@@ -263,12 +278,6 @@ def format_size(value_bytes: float) -> str:
     return _scaled(value_bytes, [(u, SIZE_BYTES[u]) for u in ("B", "KiB", "MiB", "GiB")], " ")
 
 
-def format_rate(value_per_s: float) -> str:
-    """Format a rate per second for people: 12345.6 is `12.3k/s`. NaN is `n/a`."""
-    text = format_count(value_per_s)
-    return text if text == _NOT_A_NUMBER else f"{text}/s"
-
-
 def format_count(value: float) -> str:
     """Format a count, or a mean of counts, for people: 12345 is `12.3k`. NaN is `n/a`."""
     return _scaled(value, [(unit, PREFIX[unit]) for unit in ("", "k", "M", "G")], "")
@@ -346,10 +355,30 @@ class _Quantity:
         return {"anyOf": [{"type": "integer", **least}, text], "examples": [self.example]}
 
     def _validate(self, value: object) -> int | float:
+        if not self.zero and isinstance(value, int | float) and value < 0:
+            raise QuantityError(f"{self.expected}, more than 0", shown(value))
         number: int | float = self.parse(value)
         if number == 0 and not self.zero:
             raise QuantityError(f"{self.expected}, more than 0", shown(value))
         return number
+
+
+@dataclass(frozen=True, slots=True)
+class Most:
+    """Marks a count of which more is most likely a slip: `Annotated[PositiveCount, Most(100)]`.
+
+    It is a scenario's limit and not the type's: `--force` lifts it.
+    """
+
+    value: int
+
+
+def is_count(field: FieldInfo) -> bool:
+    """Whether a pydantic field holds a `Count`, a `PositiveCount`, or one of them or none."""
+    marks = list(field.metadata)
+    for member in get_args(field.annotation):
+        marks += getattr(member, "__metadata__", ())
+    return any(isinstance(mark, _Quantity) and mark.parse is parse_count for mark in marks)
 
 
 def _pattern(units: str) -> str:

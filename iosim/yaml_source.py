@@ -104,6 +104,8 @@ class Source:
     file: str
     data: dict[str, Any]
     _root: _Node = field(repr=False)
+    problems: tuple[Problem, ...] = ()
+    """What is wrong and leaves the rest readable, if the caller asked to be told that later."""
 
     def locate(self, path: Path, *, value: bool = False) -> tuple[int, int]:
         """Return line and column, from 1, of the key at `path`, or with `value` of its value.
@@ -126,10 +128,10 @@ class Source:
 
     def with_data(self, data: dict[str, Any]) -> Source:
         """Return the same places for changed data; a value that was added has its parent's."""
-        return Source(self.file, data, self._root)
+        return Source(self.file, data, self._root, self.problems)
 
 
-def load_bytes(data: bytes, file: str) -> Source:
+def load_bytes(data: bytes, file: str, *, lenient: bool = False) -> Source:
     """Read UTF-8 bytes, with or without a byte order mark. Raises ScenarioError."""
     if len(data) > MAX_BYTES:
         raise _refusal(file, 1, 1, "at most 1 MiB of YAML", f"{len(data):,} bytes")
@@ -142,11 +144,15 @@ def load_bytes(data: bytes, file: str) -> Source:
         raise _refusal(
             file, line, column, "text in UTF-8", f"the byte 0x{data[error.start]:02x}"
         ) from None
-    return load(text, file)
+    return load(text, file, lenient=lenient)
 
 
-def load(text: str, file: str) -> Source:
-    """Read one YAML mapping; `file` is the name told in problems. Raises ScenarioError."""
+def load(text: str, file: str, *, lenient: bool = False) -> Source:
+    """Read one YAML mapping; `file` is the name told in problems. Raises ScenarioError.
+
+    lenient: what leaves the rest readable, as a key given twice, is left in the `problems` of
+    what is returned, so that it can be told together with mistakes of another kind.
+    """
     if len(text) > MAX_BYTES:
         raise _refusal(file, 1, 1, "at most 1 MiB of YAML", f"{len(text):,} characters")
     text = text.removeprefix("\ufeff")
@@ -157,9 +163,9 @@ def load(text: str, file: str) -> Source:
         raise _refusal(file, line, column, "printable text", found)
     reader = _Reader(file, text)
     root = reader.read()
-    if reader.problems or root is None:
+    if root is None or root.entries is None or (reader.problems and not lenient):
         raise ScenarioError(reader.problems)
-    return Source(file, root.data(), root)
+    return Source(file, root.data(), root, tuple(reader.problems))
 
 
 def _end_of(text: str) -> tuple[int, int]:
@@ -213,8 +219,10 @@ class _Reader:
                 first = next(self._events)
                 root = self._node(first, (), 0)
                 if root.entries is None:
-                    found = "no value" if first.end_mark.index == first.start_mark.index else None
-                    found = found or shown(root.value if root.items is None else root.items)
+                    empty = first.end_mark.index == first.start_mark.index
+                    found = shown(root.value if root.items is None else root.items)
+                    if isinstance(first, yaml.ScalarEvent) and empty:
+                        found = "no value"
                     self._problem(first.start_mark, (), "a mapping at the top", found)
         if documents == 0:
             self.problems.append(
@@ -270,7 +278,7 @@ class _Reader:
             node.entries[key] = _Entry(mark.line + 1, mark.column + 1, value)
 
     def _key(self, event: Any, path: tuple[str | int, ...], depth: int) -> str | None:
-        """Return a mapping's next key, or None if it is refused."""
+        """Return a mapping's next key, or None if it is refused and stands for none."""
         mark = event.start_mark
         plain = isinstance(event, yaml.ScalarEvent) and event.implicit[0]
         if plain and event.value == "<<":
@@ -287,6 +295,8 @@ class _Reader:
             found = shown(key.items or key.entries or key.value)
             hint = f'did you mean "{event.value}", in quotes?' if plain and event.value else None
             self._problem(mark, path, "a key that is a string", found, hint)
+            if hint is not None:
+                return str(event.value)  # so that what refers to it is not told as well
         return None
 
     def _anchored(self, event: Any, path: tuple[str | int, ...]) -> _Node:

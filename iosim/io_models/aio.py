@@ -18,7 +18,7 @@ Validated by: tests/conformance, tests/timeline/test_models.py
 
 from collections import deque
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -30,7 +30,7 @@ from iosim.machine.request import Request
 from iosim.machine.signals import Signals
 from iosim.machine.sockets import EOF, PARTIAL, Socket
 from iosim.machine.thread import Program, Thread
-from iosim.units import Count
+from iosim.units import Count, Most
 
 
 class Options(BaseOptions):
@@ -40,7 +40,7 @@ class Options(BaseOptions):
         default="signal",
         description="SIGEV_SIGNAL: a handler interrupts the program; SIGEV_THREAD: a new thread.",
     )
-    workers: Count = Field(
+    workers: Annotated[Count, Most(100_000)] = Field(
         default=0,
         description="Helper threads (aio_threads in glibc, which has 20); 0: one for each read.",
     )

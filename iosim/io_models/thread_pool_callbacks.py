@@ -15,7 +15,7 @@ Validated by: tests/conformance, tests/timeline/test_models.py
 
 from collections import deque
 from functools import partial
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -26,13 +26,13 @@ from iosim.machine.locks import Condition, Mutex
 from iosim.machine.request import Request
 from iosim.machine.sockets import EAGAIN, EOF
 from iosim.machine.thread import Program
-from iosim.units import PositiveCount
+from iosim.units import Most, PositiveCount
 
 
 class Options(BaseOptions):
     """Node.js style: an event loop, a pool for what would block, callbacks on the loop."""
 
-    threads: PositiveCount = Field(
+    threads: Annotated[PositiveCount, Most(100_000)] = Field(
         default=4,
         description="Workers in the pool (libuv's UV_THREADPOOL_SIZE).",
     )

@@ -173,8 +173,6 @@ class Costs:
     """Setting a timer."""
     timer_slack_ns: int
     """How late a sleeping thread's timer may fire, so as to share an interrupt."""
-    timer_interrupt_ns: int
-    """The interrupt with which a timer fires."""
     # --- user space
     coroutine_switch_ns: int
     """Going from one coroutine to another in user space."""

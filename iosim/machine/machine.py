@@ -295,8 +295,3 @@ class Machine:
         self.memory.give_back("sockets", self.costs.socket_memory_bytes)
         heappush(self._free_descriptors, socket.descriptor)
         socket.descriptor = -1
-
-    @property
-    def open_descriptors(self) -> int:
-        """How many descriptors are open."""
-        return self._next_descriptor - FIRST_DESCRIPTOR - len(self._free_descriptors)

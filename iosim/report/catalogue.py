@@ -32,6 +32,11 @@ FOLDERS: Mapping[str, str] = {
 """What can be listed, and the folder it lives in."""
 
 
+def overview() -> str:
+    """What can be listed, and the names in each."""
+    return _in_columns([(what, ", ".join(dict(_entries(what)))) for what in FOLDERS])
+
+
 def listing(what: str) -> str:
     """One line for each kind: its name, and what it is. Raises UsageError."""
     if what not in FOLDERS:

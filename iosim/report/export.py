@@ -5,7 +5,8 @@
     results.md      the tables of the terminal, and the finding
 
 A file is written beside its place and then moved there, so that nobody ever reads half of
-one, and what stood there before survives a failure.
+one, and what stood there before survives a failure. A text in a CSV that a spreadsheet
+would take for a formula has an apostrophe before it.
 
 Scope: which format it is, the name's extension says. `Export.to` finds out before a run
 whether the file could be written.
@@ -16,7 +17,9 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable, Mapping
+import stat
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +29,8 @@ from iosim.results import Results
 
 
 def to_json(results: Results) -> str:
-    """The document, indented; never NaN or Infinity."""
-    return json.dumps(results.to_document(), allow_nan=False, indent=2, ensure_ascii=False) + "\n"
+    """The document, indented, in ASCII; never NaN or Infinity."""
+    return json.dumps(results.to_document(), allow_nan=False, indent=2) + "\n"
 
 
 def to_csv(results: Results) -> str:
@@ -39,8 +42,14 @@ def to_csv(results: Results) -> str:
     writer.writerow(("model", "metric", "mean", "low", "high", "unit"))
     for model in results.models:
         for name, e in model.metrics.items():
-            writer.writerow((model.label, name, e.mean, e.low, e.high, describe(name).unit))
+            unit = describe(name).unit
+            writer.writerow((_inert(model.label), _inert(name), e.mean, e.low, e.high, unit))
     return text.getvalue()
+
+
+def _inert(text: str) -> str:
+    """Text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def to_markdown(results: Results) -> str:
@@ -104,8 +113,15 @@ class Export:
                 f"--export {path}: expected a file that ends in one of {known}, found "
                 f"'{path.suffix}'" + (f"; {hint}" if hint else "")
             )
-        folder = path.parent
-        if path.is_dir():
+        target = Path(os.path.realpath(path))
+        try:
+            found = target.stat().st_mode
+        except FileNotFoundError:
+            found = 0
+        except OSError as error:
+            raise UsageError(f"--export {path}: cannot be written: {error.strerror}") from None
+        folder = target.parent
+        if stat.S_ISDIR(found):
             raise UsageError(f"--export {path}: expected a file, found a folder")
         if not folder.is_dir():
             raise UsageError(f"--export {path}: expected the folder '{folder}' to exist")
@@ -118,12 +134,41 @@ class Export:
         write_atomically(self.path, self.write_as(results))
 
 
+def write_all(exports: Iterable[Export], results: Results) -> None:
+    """Write every file that can be written. Raises UsageError for the others.
+
+    An interrupted run of which nothing has finished leaves the files as they were.
+    """
+    if results.interrupted and not any(model.records for model in results.models):
+        return
+    failed = []
+    for export in exports:
+        try:
+            export.write(results)
+        except UsageError as error:
+            failed.append(str(error))
+    if failed:
+        raise UsageError("\n".join(failed))
+
+
 def write_atomically(path: Path, text: str) -> None:
-    """Put a file with this text in its place at once. Raises UsageError."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    """Put a file with this text in its place at once, behind a link if it is one.
+
+    Raises UsageError.
+    """
+    # Not named after the file: its name may be as long as names can be.
+    target = Path(os.path.realpath(path))
+    unfinished = target.with_name(f".iosim-{os.getpid()}.part")
     try:
-        unfinished.write_text(text, encoding="utf-8")
-        os.replace(unfinished, path)
+        if target.exists() and not target.is_file():  # a device or a pipe has no half of a file
+            target.write_text(text, encoding="utf-8")
+            return
+        try:
+            unfinished.write_text(text, encoding="utf-8")
+            os.replace(unfinished, target)
+        except BaseException:
+            with suppress(OSError):
+                unfinished.unlink()
+            raise
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from None

@@ -1,4 +1,4 @@
-"""Text in columns: a table laid out for a terminal of 80 columns, with or without colour.
+"""Text in columns: a table laid out for a terminal of 80 columns or more, in colour or not.
 
 A cell is a value and, if it is a mean, its interval. In a stacked table the interval
 stands under the value, otherwise beside it:
@@ -91,19 +91,30 @@ class Style:
         return self._in("31", text)
 
 
-def style_for(stream: TextIO) -> Style:
+def style_for(stream: TextIO | None) -> Style:
     """Colour on a terminal, unless NO_COLOR (no-color.org) or TERM=dumb forbids it."""
     import os
 
     forbidden = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    return Style(stream.isatty() and not forbidden)
+    return Style(stream is not None and stream.isatty() and not forbidden)
+
+
+def width_for(stream: TextIO | None) -> int:
+    """How wide COLUMNS or the terminal says lines may be; at least, and otherwise, `WIDTH`."""
+    import os
+    import shutil
+
+    told = os.environ.get("COLUMNS") or (stream is not None and stream.isatty())
+    return max(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns) if told else WIDTH
 
 
 def lay_out(table: Table, style: Style | None = None, width: int = WIDTH) -> list[str]:
     """The lines of a table, none longer than `width` if its cells leave a choice."""
     style = style or Style()
     longest = max((len(row[0].text) for row in table.rows), default=0)
-    label_width = max(min(LONGEST_LABEL, longest), len(table.columns[0].short))
+    # What a wider terminal has more is the labels'.
+    most = LONGEST_LABEL + max(0, width - WIDTH)
+    label_width = max(min(most, longest), len(table.columns[0].short))
     own = [_width(table, index) for index in range(1, len(table.columns))]
     gap = 2 if label_width + sum(own) + 2 * len(own) <= width else 1
     widths = [each + gap for each in own]

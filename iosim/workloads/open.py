@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from iosim.machine.alarm import Alarm
+from iosim.machine.alarm import FAR_NS, Alarm
 from iosim.streams import block_iterator
 from iosim.units import Rate
 from iosim.workload import Requests
@@ -52,7 +52,8 @@ def intended_times(options: Options, streams: "Streams", start_ns: int) -> Itera
         gaps_ns = rng.exponential(mean_ns, n) if poisson else np.full(n, mean_ns)
         times_ns = last_ns + np.cumsum(gaps_ns)
         last_ns = float(times_ns[-1])
-        return times_ns.astype(np.int64)
+        # A rare request of a slow rate lies beyond what an int64 can hold, and any run's end.
+        return np.minimum(times_ns, FAR_NS).astype(np.int64)
 
     return block_iterator(block)
 

@@ -12,11 +12,13 @@ Source: Dijkstra, "Cooperating Sequential Processes", 1965.
 Validated by: tests/timeline/test_pipeline.py
 """
 
+from typing import Annotated
+
 from pydantic import Field
 
 from iosim.choice import Options as BaseOptions
 from iosim.distributions import Distribution
-from iosim.units import PositiveCount
+from iosim.units import Most, PositiveCount
 
 TRAFFIC = "items"
 
@@ -27,5 +29,9 @@ class Options(BaseOptions):
     produce: Distribution = Field(description="CPU time to make an item.")
     consume: Distribution = Field(description="CPU time to use one.")
     capacity: PositiveCount = Field(default=10, description="Items that the buffer holds.")
-    producers: PositiveCount = Field(default=1, description="How many flows of control make items.")
-    consumers: PositiveCount = Field(default=1, description="How many use them.")
+    producers: Annotated[PositiveCount, Most(100_000)] = Field(
+        default=1, description="How many flows of control make items."
+    )
+    consumers: Annotated[PositiveCount, Most(100_000)] = Field(
+        default=1, description="How many use them."
+    )

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from commandline import TINY, run
+from commandline import TINY, iosim, run
 
 from iosim.errors import UsageError
 from iosim.report.export import write_atomically
@@ -68,12 +68,15 @@ def test_several_files_at_once(tmp_path: Path) -> None:
         ("results", "found ''"),
         ("no/folder.json", "to exist"),
         ("folder.json", "found a folder"),
+        ("file/results.json", "Not a directory"),
+        ("n" * 300 + ".json", "File name too long"),
     ],
 )
 def test_what_cannot_be_written_is_refused_before_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
 ) -> None:
     (tmp_path / "folder.json").mkdir()
+    (tmp_path / "file").touch()
 
     def no_run(*_: object, **__: object) -> None:
         raise AssertionError("simulated for nothing")
@@ -98,6 +101,85 @@ def test_a_failed_write_leaves_what_was_there(
         write_atomically(path, "after")
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["file/new.yaml", "n" * 300])
+def test_what_init_cannot_write_is_told(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    outcome = iosim("init", tmp_path / name)
+    assert outcome.code == 2
+    assert "cannot be written" in outcome.err
+
+
+def test_a_name_may_be_as_long_as_names_can_be(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 250 + ".yaml")
+    assert iosim("init", path).code == 0
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_text_that_is_none_leaves_no_part_behind(tmp_path: Path) -> None:
+    with pytest.raises(UnicodeEncodeError):
+        write_atomically(tmp_path / "f", "\udcff")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_is_written_through(tmp_path: Path) -> None:
+    real, link = tmp_path / "real.csv", tmp_path / "link.csv"
+    real.write_text("before")
+    link.symlink_to(real)
+    assert run(TINY, "--model", "epoll", "--export", link).code == 0
+    assert link.is_symlink()
+    assert real.read_text().startswith("model,metric")
+
+
+def test_a_link_to_nowhere_is_not_written_through_unasked(tmp_path: Path) -> None:
+    link = tmp_path / "link.yaml"
+    link.symlink_to(tmp_path / "real.yaml")
+    assert "exists already" in iosim("init", link).err
+    assert iosim("init", "--force", link).code == 0
+    assert link.is_symlink() and link.is_file()
+
+
+def test_a_device_stays_a_device(tmp_path: Path) -> None:
+    write_atomically(Path("/dev/null"), "x")
+    assert Path("/dev/null").is_char_device()
+
+
+def test_a_table_has_been_printed_when_its_export_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    args = [a for name in ("a.json", "b.csv") for a in ("--export", tmp_path / name)]
+    outcome = run(TINY, "--model", "epoll", *args)
+    assert outcome.code == 2
+    assert "epoll" in outcome.out
+    assert [line.count("No space left") for line in outcome.err.splitlines()] == [1, 1]
+
+
+def test_interrupted_before_anything_has_finished_it_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("iosim.simulation.observe", interrupted)
+    path = tmp_path / "results.json"
+    path.write_text("before")
+    outcome = run(TINY, "--export", path)
+    assert outcome.code == 130
+    assert path.read_text() == "before"
+
+
+@pytest.mark.parametrize("label", ["=1+1", "+x", "-x", "@x"])
+def test_a_csv_holds_no_formula(tmp_path: Path, label: str) -> None:
+    path = tmp_path / "results.csv"
+    run(TINY.replace("label: coro", f"label: '{label}'"), "--export", path)
+    with path.open(newline="") as file:
+        labels = {row["model"] for row in csv.DictReader(file)}
+    assert labels == {"blocking", "epoll", f"'{label}"}
 
 
 def test_a_failing_objective_is_exported_all_the_same(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from iosim.report.layout import Cell, Column, Style, Table, lay_out, style_for
+from iosim.report.layout import Cell, Column, Style, Table, lay_out, style_for, width_for
 
 COLUMNS = (
     Column("model"),
@@ -55,6 +55,28 @@ def test_a_long_label_goes_on_below() -> None:
         "xxxxxxxxxxxxxxxxxxxxxx      3",
         "xxxxxxxx                  ±4%",
     ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "terminal", "width"),
+    [(None, False, 80), ("200", False, 200), ("200", True, 200), ("40", True, 80), ("", False, 80)],
+)
+def test_lines_are_as_wide_as_the_terminal_says(
+    monkeypatch: pytest.MonkeyPatch, columns: str | None, terminal: bool, width: int
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", columns)
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: terminal, raising=False)
+    assert width_for(stream) == width
+    assert width_for(None) in (width, 80)
+
+
+def test_a_wider_terminal_breaks_no_label() -> None:
+    label = "a label of more than twenty-two characters"
+    lines = lay_out(Table("", COLUMNS[:2], ((Cell(label), Cell("1")),)), width=100)
+    assert lines[1] == f"{label}      1"
 
 
 def test_labels_give_way_to_values() -> None:

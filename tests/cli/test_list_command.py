@@ -26,6 +26,16 @@ def test_all_kinds_are_listed_with_a_line_each(what: str) -> None:
         assert len(line.split()) > 1 or line.startswith(" ")
 
 
+def test_without_a_word_it_says_what_there_is_to_list() -> None:
+    outcome = iosim("list")
+    assert outcome.code == 0
+    lines = outcome.out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line.split()[0] for line in lines if not line.startswith(" ")] == list(FOLDERS)
+    assert "blocking, coroutine, " in outcome.out
+    assert "fifo" in outcome.out
+
+
 def test_all_metrics_are_listed_with_their_units() -> None:
     lines = iosim("list", "metrics").out.splitlines()
     entries = {line.split()[0]: line.split()[1] for line in lines if not line.startswith(" ")}

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commandline import TINY, start
@@ -93,6 +94,65 @@ def test_a_reader_that_leaves_early_is_no_error(tiny: Path) -> None:
     assert process.returncode == 0
 
 
+def test_a_reader_that_leaves_early_changes_no_exit_code(tiny: Path) -> None:
+    ours, its = os.pipe()
+    with tiny.open("a") as file:
+        file.write("slo: [p99 < 1us]\n")
+    process = start("run", tiny, "--jobs", 1, stdout=its, stderr=subprocess.DEVNULL)
+    os.close(its)
+    os.close(ours)
+    assert process.wait(timeout=30) == 3
+
+
+@pytest.mark.parametrize("arguments", [("list", "models"), ("--version",), ("run", "-")])
+@pytest.mark.parametrize(("to", "why"), [("/dev/full", "No space left"), ("&-", "it is closed")])
+def test_output_that_cannot_be_written_is_told(
+    arguments: tuple[str, ...], to: str, why: str, tiny: Path
+) -> None:
+    command = f"exec {sys.executable} -m iosim {' '.join(arguments)} >{to} <{tiny}"
+    done = subprocess.run(
+        ["sh", "-c", command],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "standard output: cannot be written: " + why in done.stderr
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+
+
+def test_a_terminal_of_ascii_gets_what_it_can_show(tiny: Path) -> None:
+    text = tiny.read_text().replace("label: coro", "label: körö")
+    tiny.write_text(text, encoding="utf-8")
+    how: dict[str, Any] = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "env": {"PYTHONIOENCODING": "ascii"},
+    }
+    out, err = start("run", tiny, "--jobs", 1, **how).communicate(timeout=30)
+    assert b"Traceback" not in err
+    assert "k?r?" in out.decode("ascii")
+    out, _ = start("run", tiny, "--jobs", 1, "--json", **how).communicate(timeout=30)
+    assert json.loads(out)["models"][2]["label"] == "körö"
+
+
+def test_a_file_name_that_is_no_text_names_its_scenario_all_the_same(tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path) + b"/b\xff.yaml"
+    Path(os.fsdecode(path)).write_text(TINY)
+    for name in ("json", "csv", "md"):
+        export = tmp_path / f"x.{name}"
+        process = start(
+            *("run", os.fsdecode(path), "--jobs", 1, "--export", export),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        assert process.communicate(timeout=30)[1] == b""
+        assert export.is_file()
+    assert json.loads((tmp_path / "x.json").read_text())["scenario"]["name"] == "b\ufffd"
+    assert len(list(tmp_path.iterdir())) == 4
+
+
 def test_interrupted_it_shows_what_has_finished(tiny: Path, tmp_path: Path) -> None:
     terminal, its = pty.openpty()
     export = tmp_path / "results.json"
@@ -117,6 +177,57 @@ def test_interrupted_it_shows_what_has_finished(tiny: Path, tmp_path: Path) -> N
     assert all(2 <= count < 10_000 for count in finished)
     assert document["models"][0]["metrics"]["throughput_per_s"]["mean"] > 0
     assert json.loads(export.read_text()) == document
+
+
+@pytest.mark.parametrize("whom", ["the command", "all its processes"])
+@pytest.mark.parametrize(("end", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=str)
+def test_ended_with_workers_it_is_quiet_and_leaves_none(
+    tiny: Path, end: signal.Signals, code: int, whom: str
+) -> None:
+    terminal, its = pty.openpty()
+    process = start(
+        *("run", tiny, "--jobs", 2, "--replications", 10_000, "--json"),
+        stdout=subprocess.PIPE,
+        stderr=its,
+        env={"TERM": "xterm-256color", "NO_COLOR": "1"},
+        start_new_session=True,
+    )
+    os.close(its)
+    shown = read_until_closed(terminal, until=r"([6-9]|\d\d+)/30000")
+    if whom == "the command":
+        process.send_signal(end)
+    else:
+        os.killpg(process.pid, end)
+    shown += read_until_closed(terminal)
+    out, _ = process.communicate(timeout=30)
+    os.close(terminal)
+    assert process.returncode == code
+    # Killed with their parent, workers are lost to runs that were under way, and nothing more.
+    assert "Traceback" not in shown and "resource_tracker" not in shown
+    assert json.loads(out)["interrupted"] is True
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+
+
+def test_interrupted_while_it_starts_it_is_quiet() -> None:
+    program = (
+        "import builtins, sys\n"
+        "real = builtins.__import__\n"
+        "def interrupted(name, *args, **kwargs):\n"
+        "    if name == 'typer':\n"
+        "        raise KeyboardInterrupt\n"
+        "    return real(name, *args, **kwargs)\n"
+        "builtins.__import__ = interrupted\n"
+        "from iosim.__main__ import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (130, b"")
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("run", "--help"), ("--version",), ("init",)])

@@ -152,6 +152,18 @@ def test_models_are_chosen_by_label_or_kind() -> None:
     assert labels("--model", "coro", "--model", "blocking") == ["blocking", "coro"]
 
 
+def test_a_label_is_no_other_models_kind() -> None:
+    text = TINY.replace("{coroutine: {label: coro}}", "{select: {label: blocking}}, poll")
+    text = text.replace("[blocking, ", "[{blocking: {label: x}}, ")
+
+    def labels(name: str) -> list[str]:
+        return [m["model"] for m in run(text, "--json", "--model", name).document["models"]]
+
+    assert labels("blocking") == ["select"]
+    assert labels("x") == ["blocking"]
+    assert labels("poll") == ["poll"]
+
+
 def test_a_model_alone_gives_what_it_gives_among_others() -> None:
     assert run(TINY, "--json").metrics("coro") == run(TINY, "--json", "--model", "coro").metrics(
         "coro"
@@ -365,6 +377,20 @@ def test_what_set_has_changed_is_told_with_its_mistake() -> None:
     err = run(TINY, "--set", "workload.open.rate=0/s").err
     assert "--set workload.open.rate=0/s" in err
     assert "<stdin>:7:" in err
+
+
+def test_warnings_are_no_longer_than_a_line() -> None:
+    outcome = run(TINY, "--set", "run.duration=1ms", "--model", "epoll", "--json")
+    assert "are too few to look for it" in " ".join(outcome.err.split())
+    assert max(map(len, outcome.err.splitlines())) <= 80
+
+
+def test_a_log_shows_that_a_long_run_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("iosim.cli.RARELY_S", 0)
+    assert "2 of 2 runs done" in run(TINY, "--model", "epoll").err
+    assert "runs done" not in run(TINY, "--model", "epoll", "--quiet").err
+    monkeypatch.setattr("iosim.cli.RARELY_S", 1000)
+    assert "runs done" not in run(TINY, "--model", "epoll").err
 
 
 def test_code_2_for_a_file_that_is_not_there(tmp_path: Path) -> None:

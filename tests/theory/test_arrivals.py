@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 from agreement import FREE, Load, replicate
 
+from iosim.machine.alarm import FAR_NS
 from iosim.simulation import run_once
+from iosim.streams import Streams
+from iosim.workloads.open import Options, intended_times
 
 SERVICE_NS = 100_000
 RARE = 0.001
@@ -92,3 +95,11 @@ def test_two_models_are_asked_for_the_same(other: Any) -> None:
         assert [asked[n] for n in common] == [again[n] for n in common]
         assert a.offered == b.offered
         assert a.cores_ns == b.cores_ns
+
+
+def test_a_request_in_thirty_years_overflows_nothing() -> None:
+    options = Options.model_validate({"rate": "1e-9/s"})
+    times = intended_times(options, Streams(1, 0), 0)
+    first = [next(times) for _ in range(1000)]
+    assert first == sorted(first)
+    assert first[-1] == FAR_NS

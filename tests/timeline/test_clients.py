@@ -103,7 +103,7 @@ def test_the_load_starts_when_all_are_connected_and_the_server_has_settled() -> 
     site = Site(connections=200)
     assert site.bench.log == [(SETTLING_NS, "start")]
     assert site.bench.calls()["accept4"] == 201  # and one more, asleep in it
-    assert site.bench.machine.open_descriptors == 201
+    assert site.bench.socket().descriptor == 3 + 201
 
 
 def test_the_load_does_not_start_while_the_server_still_computes_and_threads_wait() -> None:

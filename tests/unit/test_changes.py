@@ -34,12 +34,12 @@ slo:
 
 
 def data(*assignments: str, text: str = BASE) -> dict[str, Any]:
-    changes = dict(parse_assignment(assignment) for assignment in assignments)
+    changes = [parse_assignment(assignment) for assignment in assignments]
     return apply(load(text, "f.yaml"), changes).data
 
 
 def scenario(*assignments: str, text: str = BASE) -> Scenario:
-    changes = dict(parse_assignment(assignment) for assignment in assignments)
+    changes = [parse_assignment(assignment) for assignment in assignments]
     return from_source(apply(load(text, "f.yaml"), changes))
 
 
@@ -77,7 +77,7 @@ class TestMappings:
 
     def test_the_source_itself_stays_as_it_was(self) -> None:
         source = load(BASE, "f.yaml")
-        apply(source, {"workload.open.rate": "20k/s", "models.epoll.max_events": "3"})
+        apply(source, [("workload.open.rate", "20k/s"), ("models.epoll.max_events", "3")])
         assert source.data == load(BASE, "f.yaml").data
 
     @pytest.mark.parametrize(
@@ -121,6 +121,29 @@ class TestMappings:
     def test_changes_are_made_in_their_order(self) -> None:
         changed = scenario("models=[poll, epoll]", "models.poll.label=mine")
         assert [label_of(model) for model in changed.models] == ["mine", "epoll"]
+
+    def test_a_path_that_comes_again_is_changed_where_it_comes_last(self) -> None:
+        changed = scenario("models.0.label=a", "models=[poll, epoll]", "models.0.label=b")
+        assert [label_of(model) for model in changed.models] == ["b", "epoll"]
+
+    @pytest.mark.parametrize(
+        ("printed", "dotted"),
+        [
+            ("server.handler[0].cpu", "server.handler.0.cpu"),
+            ("models[1].epoll.max_events", "models.1.max_events"),
+            ("models.edge.epoll.max_events", "models.edge.max_events"),
+            ("models[3].thread_pool_callbacks.threads", "models.3.threads"),
+            ("models[0]", "models.blocking"),
+            ("slo[0]", "slo.0"),
+            ("devices['database'].remote.concurrency", "devices.database.remote.concurrency"),
+        ],
+    )
+    def test_a_path_as_check_prints_it(self, printed: str, dotted: str) -> None:
+        assert data(f"{printed}=3") == data(f"{dotted}=3") != data()
+
+    def test_a_key_with_dots_in_quotes(self) -> None:
+        changed = data("devices['a.b'].remote.latency=1ms")
+        assert changed["devices"]["a.b"] == {"remote": {"latency": "1ms"}}
 
 
 class TestShortForms:
@@ -246,6 +269,10 @@ class TestRefusals:
     )
     def test_a_path_or_a_value_that_is_none(self, assignment: str, message: str) -> None:
         assert message in refused(assignment)
+
+    def test_the_first_word_of_a_label_is_near_it(self) -> None:
+        text = BASE.replace("label: edge", "label: pool of 16").replace("- blocking", "- poll")
+        assert refused("models.pool.threads=3", text=text).endswith("did you mean 'pool of 16'?")
 
     def test_a_value_has_no_keys(self) -> None:
         assert refused("workload.open.rate.x.y=1", text=BASE.replace("2k/s", "3")) == (

@@ -205,3 +205,17 @@ def test_a_rank_that_no_value_has_is_refused(rank: int) -> None:
     assert [histogram_of([3, 1, 2]).at_rank(r) for r in (1, 2, 3)] == [1, 2, 3]
     with pytest.raises(ValueError, match=r"^rank: expected 1\.\.3, found"):
         histogram_of([3, 1, 2]).at_rank(rank)
+
+
+def test_equal_are_those_that_hold_the_same() -> None:
+    one, other = Histogram(), Histogram()
+    one.add_many([5, 2_000_000])
+    other.add_many([2_000_000])
+    assert one != other
+    other.add_many([5])
+    assert one == other
+    assert one != 7
+    # Together as many, in the same buckets, but not the same.
+    other.add_many([2_000_001])
+    one.add_many([2_000_000])
+    assert one != other

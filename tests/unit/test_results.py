@@ -53,6 +53,25 @@ def strict(text: str) -> Any:
     return json.loads(text, parse_constant=refuse)
 
 
+class TestContainer:
+    def test_it_holds_models_by_label(self) -> None:
+        both = results(TWO, ONE)
+        assert [model.label for model in both] == ["epoll", "scan"]
+        assert len(both) == 2
+        assert "scan" in both and "poll" not in both
+        assert both["scan"] is ONE
+
+    def test_equal_are_those_of_equal_runs(self) -> None:
+        small = scenario(run={"duration": "10ms", "replications": 2})
+        assert iosim.simulate(small) == iosim.simulate(small)
+        other = small.model_copy(update={"run": small.run.model_copy(update={"seed": 2})})
+        assert iosim.simulate(other) != iosim.simulate(small)
+
+    def test_the_summary_is_of_numbers_even_without_intervals(self) -> None:
+        summary = results(ONE).summary
+        assert [str(summary[key].dtype) for key in ("mean", "low", "high")] == ["float64"] * 3
+
+
 class TestModels:
     def test_a_mean_and_its_interval_by_hand(self) -> None:
         # 6 / 4 and 10 / 4 switches a request: mean 2, half width t (0.5 sqrt 2) / sqrt 2.

@@ -62,7 +62,7 @@ PRINTABLE = st.characters(exclude_categories=["Cc", "Cs", "Cn"])
 
 
 def read(text: str, force: bool = False) -> Scenario:
-    return from_source(yaml_source.load(text, "f.yaml"), force)
+    return from_source(yaml_source.load(text, "f.yaml", lenient=True), force)
 
 
 def changed(right: str, wrong: str) -> str:
@@ -235,13 +235,20 @@ class TestReading:
         assert connections.active_count == count
 
     def test_a_file_that_cannot_be_read_is_told(self, tmp_path: Path) -> None:
-        with pytest.raises(ScenarioError, match=r"none\.yaml:1:1: expected a readable file, found"):
+        with pytest.raises(ScenarioError, match=r"none\.yaml: expected a readable file, found"):
             load(tmp_path / "none.yaml")
         with pytest.raises(ScenarioError, match="expected a readable file, found"):
             load(tmp_path)
 
 
 class TestDigest:
+    def test_the_name_is_no_content(self, tmp_path: Path) -> None:
+        for name in ("one.yaml", "two.yaml"):
+            (tmp_path / name).write_text(BASE.replace("name: base\n", ""))
+        one, two = load(tmp_path / "one.yaml"), load(tmp_path / "two.yaml")
+        assert one.name != two.name
+        assert one.digest == two.digest == read(BASE).digest
+
     def test_it_is_sha256_of_the_content(self) -> None:
         assert re.fullmatch("[0-9a-f]{64}", read(BASE).digest)
 
@@ -325,7 +332,15 @@ BROKEN = {
     "cores below none": (
         "cores: 2",
         "cores: -1",
-        "3:3: machine.cores: expected a count from 0 to 9223372036854775807, found -1",
+        "3:3: machine.cores: expected a count, such as 100 or 10k, more than 0, found -1",
+    ),
+    "a list at the top": (BASE, "- a\n- b\n", "1:1: expected a mapping at the top, found a list"),
+    "a list of kinds, all unknown": (
+        MODELS,
+        "models: [bloking]\n",
+        "21:10: models[0]: expected one I/O model: 'aio', 'blocking', 'coroutine', 'coroutines',"
+        " 'epoll', 'nonblocking', 'poll', 'select', 'thread_pool_callbacks' or 'threads', found"
+        " 'bloking'; did you mean 'blocking'?",
     ),
     "a bool for a number": ("cores: 2", "cores: true", f"3:3: machine.cores: {COUNT}, found true"),
     "half a core": (
@@ -475,11 +490,6 @@ BROKEN = {
         "concurrency: 0",
         f"15:43: devices.database.remote.concurrency: {COUNT}, more than 0, found 0",
     ),
-    "a device whose name is a number": (
-        "  database:\n",
-        "  5:\n",
-        '14:3: devices: expected a key that is a string, found 5; did you mean "5", in quotes?',
-    ),
     "a misspelt workload": (
         "open:",
         "opne:",
@@ -494,7 +504,8 @@ BROKEN = {
     "a bare number for a rate": (
         "rate: 2k/s",
         "rate: 2000",
-        f"18:5: workload.open.rate: {RATE}, found 2000",
+        f"18:5: workload.open.rate: {RATE}, found 2000; the units are /s, /ms, /min"
+        " and /h, after k, M or G if need be",
     ),
     "an endless rate": (
         "rate: 2k/s",
@@ -800,6 +811,52 @@ ITEMS = "producer_consumer: {produce: 1us, consume: 1us}"
 THREADS = "models: [threads]\n"
 
 
+class TestEveryMistakeAtOnce:
+    """What is wrong in one place hides nothing of what is wrong in another."""
+
+    def test_a_misspelt_step_and_a_missing_unit(self) -> None:
+        lines = told(changed("- cpu: 20us", "- cpo: 20us").replace("sleep: 1ms", "sleep: 1"))
+        assert [line.partition(": expected")[0] for line in lines] == [
+            "f.yaml:9:7: server.handler[0].cpo",
+            "f.yaml:11:7: server.handler[2].sleep",
+        ]
+
+    def test_a_second_key_and_a_typo_under_the_first(self) -> None:
+        text = changed(
+            "remote: {latency: {exponential: 1ms}, concurrency: 8}",
+            "{remote: {latency: 1ms, concurency: 8}, interface: socket}",
+        )
+        first, second = told(text)
+        assert "found 2 keys: 'remote' and 'interface'" in first
+        assert "did you mean to indent 'interface' under 'remote'?" in first
+        assert "devices.database.remote.concurency" in second
+        assert "did you mean 'concurrency'?" in second
+
+    @pytest.mark.parametrize(
+        ("wrong", "expected"),
+        [
+            ("cores: .nan", "3:10: machine.cores: expected a finite number, found .nan"),
+            ("cores: 2\n  cores: 3", "4:3: machine.cores: expected each key once"),
+            ("cores: !!int 2", "3:10: machine.cores: expected a value without a tag"),
+        ],
+    )
+    def test_what_yaml_lets_no_value_be_and_a_misspelt_key(self, wrong: str, expected: str) -> None:
+        first, second = told(changed("cores: 2", wrong).replace("seed", "sed") + "naem: x\n")
+        assert first.startswith(f"f.yaml:{expected}")
+        assert "naem: expected one of the keys" in second
+
+    def test_a_device_whose_name_is_a_number_is_there_all_the_same(self) -> None:
+        (line,) = told(changed("  database:\n", "  5:\n").replace("call: database", "call: '5'"))
+        assert line == (
+            "f.yaml:14:3: devices: expected a key that is a string, found 5; did you mean"
+            ' "5", in quotes?'
+        )
+
+    def test_an_unread_value_is_told_even_if_all_else_is_right(self) -> None:
+        (line,) = told(changed("cores: 2", "cores: 2\n  cores: 2"))
+        assert "expected each key once" in line
+
+
 class TestLimits:
     @pytest.mark.parametrize(
         ("right", "wrong", "expected"),
@@ -809,6 +866,27 @@ class TestLimits:
                 "total: 100",
                 "total: 1e9",
                 "19:19: workload.open.connections.total: expected at most 1,000,000 connections",
+            ),
+            (
+                "total: 100",
+                "total: 30k",
+                "19:19: workload.open.connections.total: expected fewer connections than"
+                " machine.descriptors (20,000)",
+            ),
+            (
+                "max_events: 64",
+                "max_events: 2M",
+                "23:13: models[1].epoll.max_events: expected at most 1,000,000 max events",
+            ),
+            (
+                "- blocking",
+                "- thread_pool_callbacks: {threads: 1G}",
+                "22:29: models[0].thread_pool_callbacks.threads: expected at most 100,000 threads",
+            ),
+            (
+                "rate: 2k/s",
+                "rate: 9/s",
+                "26:3: run.duration: expected long enough for a request at the workload's rate",
             ),
             ("rate: 2k/s", "rate: 10000G/s", "26:3: run.duration: expected at most 100,000,000 "),
             ("duration: 100ms", "duration: 200h", "26:3: run.duration: expected at most 100,"),
@@ -839,7 +917,8 @@ class TestLimits:
 
     def test_the_limits_themselves_are_allowed(self) -> None:
         read(changed("cores: 2", f"cores: {iosim.scenario.MOST_CORES}"))
-        read(changed("total: 100", f"total: {iosim.scenario.MOST_CONNECTIONS}"))
+        most = iosim.scenario.MOST_OF_A_COUNT
+        read(changed("total: 100", f"total: {most}").replace("cores: 2", "descriptors: 2M"))
 
     def test_the_clock_has_an_end_that_nothing_lifts(self) -> None:
         assert read(changed("100ms", "240h").replace("2k/s", "1/s")).run.duration == 864 * 10**12

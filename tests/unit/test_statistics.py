@@ -358,3 +358,16 @@ def test_an_observation_that_is_not_finite_is_refused_and_nothing_is_added() -> 
     with pytest.raises(ValueError, match=r"^observations: expected finite"):
         mser.add_many([1.0, math.nan])
     assert mser.count == 0
+
+
+def test_equal_series_are_those_of_the_same_observations() -> None:
+    def series(*values: float) -> Mser:
+        mser = Mser()
+        mser.add_many([*values])
+        return mser
+
+    assert series(*range(50_000)) == series(*range(50_000))
+    assert series(1, 2, 3) == series(1, 2, 3)
+    assert series(1, 2, 3) != series(1, 2, 4)
+    assert series(*range(10)) != series(*range(9), 8)
+    assert series() != 7

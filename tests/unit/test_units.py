@@ -178,6 +178,10 @@ class TestRefusing:
             (units.parse_size, "64kib", "did you mean 'KiB'?"),
             (units.parse_rate, "10k/sec", "did you mean 'k/s'?"),
             (units.parse_rate, "10K/s", "did you mean 'k/s'?"),
+            (units.parse_rate, "8k/m", "did you mean 'k/min'?"),
+            (units.parse_rate, "8k", "did you mean 'k/s'?"),
+            (units.parse_rate, "10ms", units._RATE_UNITS),
+            (units.parse_rate, "10", units._RATE_UNITS),
             (units.parse_count, "10K", "did you mean 'k'?"),
             (units.parse_duration, "20", None),
         ],
@@ -261,9 +265,6 @@ class TestTextForPeople:
         assert units.format_size(512) == "512 B"
         assert units.format_size(65_536) == "64.0 KiB"
         assert units.format_size(3.5 * 1024**3) == "3.50 GiB"
-        assert units.format_rate(12_345.6) == "12.3k/s"
-        assert units.format_rate(0.25) == "0.250/s"
-        assert units.format_rate(math.nan) == "n/a"
         assert units.format_count(0) == "0"
         assert units.format_count(999) == "999"
         assert units.format_count(12_345) == "12.3k"

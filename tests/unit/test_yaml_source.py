@@ -347,6 +347,11 @@ RAISED: list[tuple[errors.IosimError, int, str]] = [
         "epoll, before the start: no core is left",
     ),
     (
+        errors.WorkerDied("epoll", 3, "its worker process was ended by SIGKILL"),
+        1,
+        "epoll, replication 3: its worker process was ended by SIGKILL",
+    ),
+    (
         errors.Deadlock("pool", 5000, [("consumer-1", "queue"), ("producer-1", "stats")]),
         1,
         "pool, at 5,000 ns: deadlock: consumer-1 holds stats, waits for queue (held by producer-1);"

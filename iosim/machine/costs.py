@@ -101,8 +101,11 @@ class Costs:
     """What serving a connection touches in the kernel and the program."""
     # --- files and name lookups
     pread64_ns: int
+    """Reading from a file what the page cache has, without the copy."""
     pwrite64_ns: int
+    """Writing to the page cache, without the copy."""
     fsync_ns: int
+    """fsync(2), without the device."""
     file_copy_per_kib_ns: Table
     """Copying a KiB from or to the page cache, by the size of the access."""
     block_submit_ns: int
@@ -134,7 +137,9 @@ class Costs:
     """Taking a descriptor off what an epoll watches."""
     # --- io_uring
     io_uring_setup_ns: int
+    """Making a ring."""
     io_uring_enter_ns: int
+    """io_uring_enter(2), without its entries."""
     io_uring_fill_ns: int
     """Filling in an SQE, in user space."""
     io_uring_per_sqe_ns: int
@@ -165,6 +170,7 @@ class Costs:
     sigprocmask_ns: int
     """Changing which signals are blocked, or how one is handled."""
     fcntl_ns: int
+    """Setting an owner, a signal or a flag."""
     sigtimedwait_ns: int
     """Looking whether a signal is pending."""
     signal_take_ns: int
@@ -258,6 +264,7 @@ class Costs:
     forked_process_memory_bytes: int
     """What a forked process has for itself, kernel stack and page tables included."""
     cpython_forked_process_memory_bytes: int
+    """The same for a forked interpreter."""
 
     epoll_wait_whole_ns: int = field(init=False, repr=False, compare=False)
     recvfrom_whole_ns: int = field(init=False, repr=False, compare=False)

@@ -118,7 +118,8 @@ def _for_a_thread(model: ModelResult) -> str:
 
 
 PARTS: dict[str, Callable[[ModelResult], str]] = {
-    "network": lambda model: "went into waiting at the client for the connection, and the way",
+    "client": lambda model: "went into waiting at the client for the connection",
+    "network": lambda model: "went into the way there and back",
     "queue": _for_a_thread,
     "wake_up": lambda model: "went into waking threads",
     "run_queue": lambda model: "went into waiting for a core",

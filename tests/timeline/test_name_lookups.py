@@ -64,7 +64,7 @@ def test_another_is_asked_for_and_waited_for() -> None:
     assert bench.calls() == {"close": 1, "connect": 1, "poll": 1, "recvfrom": 1, "sendto": 1}
     assert (device.usage().calls, device.usage().busy_ns) == (1, 1_000)
     assert (query.request.device_ns, query.request.cpu_ns) == (1_000, 170)
-    assert bench.machine.open_descriptors == 0
+    assert bench.machine.memory.in_use["sockets"] == 0
 
 
 def test_a_lost_question_is_asked_again_after_the_timeout() -> None:

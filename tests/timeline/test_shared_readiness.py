@@ -7,7 +7,7 @@ import pytest
 from bench import Bench, Letter
 
 from iosim.machine.kernel import Kernel
-from iosim.machine.readiness import Epoll
+from iosim.machine.readiness import EPOLLIN, Epoll
 from iosim.machine.sockets import EAGAIN, Socket
 from iosim.machine.thread import Herd
 
@@ -110,12 +110,12 @@ def test_a_one_shot_socket_is_reported_again_only_after_it_has_been_armed() -> N
     def arming(kernel: Kernel) -> Steps:
         yield from kernel.nanosleep(499)
         yield from kernel.recvfrom(socket)
-        yield from kernel.epoll_ctl_mod(shared.epoll, socket)
+        yield from kernel.epoll_ctl_mod(shared.epoll, socket, EPOLLIN)
         bench.note("armed")
         yield from kernel.nanosleep(500)
         yield from kernel.recvfrom(socket)
         yield from kernel.recvfrom(socket)
-        yield from kernel.epoll_ctl_mod(shared.epoll, socket)
+        yield from kernel.epoll_ctl_mod(shared.epoll, socket, EPOLLIN)
 
     bench.at(0, lambda: bench.spawn("worker", arming))
     bench.arrive(1_200, socket)
@@ -135,7 +135,7 @@ def test_arming_what_has_nothing_wakes_nobody() -> None:
 
     def arming(kernel: Kernel) -> Steps:
         yield from kernel.nanosleep(200)
-        yield from kernel.epoll_ctl_mod(shared.epoll, socket)
+        yield from kernel.epoll_ctl_mod(shared.epoll, socket, EPOLLIN)
 
     bench.spawn("worker", arming)
     for at_ns in (100, 150, 300):

@@ -23,6 +23,9 @@ BY_HAND: dict[str, float | None] = {
     "refused": 2,
     "timed_out": 1,
     "in_flight": 1,
+    "retries": 0,
+    "connections_opened": 0,
+    "listen_overflows": 0,
     "error_fraction": 3 / 11,
     # Two of the 8 answers were errors.
     "failed_fraction": 0.25,

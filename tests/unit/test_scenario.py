@@ -338,8 +338,9 @@ BROKEN = {
     "a list of kinds, all unknown": (
         MODELS,
         "models: [bloking]\n",
-        "21:10: models[0]: expected one I/O model: 'aio', 'blocking', 'coroutine', 'coroutines',"
-        " 'epoll', 'nonblocking', 'poll', 'select', 'thread_pool_callbacks' or 'threads', found"
+        "21:10: models[0]: expected one I/O model: 'aio', 'asyncio', 'blocking', 'coroutine',"
+        " 'coroutines', 'epoll', 'goroutine', 'io_uring', 'nonblocking', 'poll', 'prefork',"
+        " 'select', 'signal_driven', 'thread_pool', 'thread_pool_callbacks' or 'threads', found"
         " 'bloking'; did you mean 'blocking'?",
     ),
     "a bool for a number": ("cores: 2", "cores: true", f"3:3: machine.cores: {COUNT}, found true"),
@@ -543,7 +544,8 @@ BROKEN = {
         "max_events: 64",
         "max_event: 64",
         "23:13: models[1].epoll.max_event: expected one of the keys 'trigger', 'max_events',"
-        " 'workers', 'sharing' or 'label', found 'max_event'; did you mean 'max_events'?",
+        " 'min_wait', 'workers', 'sharing' or 'label', found 'max_event'; did you mean"
+        " 'max_events'?",
     ),
     "an option that is one of two words": (
         "trigger: edge",

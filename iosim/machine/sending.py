@@ -10,7 +10,7 @@ told then. A message is with its peer when its last byte has left.
 
 Not modelled: the buffer's own growth (autotuning), Nagle, segments, the window in bytes.
 Source: send(2), tcp(7); Linux 6.18 include/net/sock.h (sk_stream_is_writeable).
-Validated by: tests/timeline/test_sending.py
+Validated by: tests/timeline/test_sending.py, tests/unit/test_send_buffer_room.py
 """
 
 from functools import partial
@@ -92,7 +92,9 @@ class SendBuffer:
     def wait_for_room(self, message: Any) -> None:
         """Tell sleepers and watchers when the socket is writable again."""
         if self._unfinished is None:
-            queued_ns = self._size_bytes * 2 * 1_000_000_000 // (3 * self._bytes_per_s)
+            # In whole bytes, as `writable` counts: told a moment too early, a watcher that looks
+            # at once finds no room, and is not told again.
+            queued_ns = self._size_bytes * 2 // 3 * 1_000_000_000 // self._bytes_per_s
             due_ns = max(self._machine.env._now, self._empty_ns - queued_ns)
             self._machine.timers.at(due_ns, self._tell)
         self._unfinished = message

@@ -15,6 +15,7 @@ Not modelled: steps in parallel, branches, steps that depend on one another's re
 Validated by: tests/conformance, tests/timeline/test_models.py
 """
 
+from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
@@ -193,7 +194,7 @@ def sleep(kernel: "Kernel", request: Request, ns: int) -> Generator[Any, Any, No
 class Replies:
     """Answers on sockets that do not block: what did not fit is sent when there is room.
 
-    The socket's `user_data` says so meanwhile: (request, bytes left).
+    The socket's `user_data` says so meanwhile: (request, bytes left) for each, in order.
     """
 
     def __init__(
@@ -205,18 +206,25 @@ class Replies:
 
     def keep(self, request: Request, left_bytes: int) -> Generator[Any, Any, None]:
         """So much of the answer to `request` has not been sent: wait for room."""
-        request.connection.user_data = (request, left_bytes)
+        request.connection.user_data = deque([(request, left_bytes)])
         yield from self._wait_for(request.connection, EPOLLOUT)
+
+    def queue(self, request: Request) -> None:
+        """Answer `request` after those that its connection has no room for. Plain call."""
+        request.pause(self._kernel.now_ns)
+        request.connection.user_data.append((request, request.reply_bytes))
 
     def go_on(self, socket: Socket) -> Generator[Any, Any, bool]:
         """There is room in `socket`: send more; whether that was all."""
-        kernel = self._kernel
-        request, left_bytes = socket.user_data
-        request.begin(kernel.thread, kernel.now_ns)
-        sent_bytes = yield from kernel.sendto(socket, request, left_bytes)
-        if sent_bytes < left_bytes:
-            socket.user_data = (request, left_bytes - sent_bytes)
-            return False
+        kernel, unsent = self._kernel, socket.user_data
+        while unsent:
+            request, left_bytes = unsent[0]
+            request.begin(kernel.thread, kernel.now_ns)
+            sent_bytes = yield from kernel.sendto(socket, request, left_bytes)
+            if sent_bytes < left_bytes:
+                unsent[0] = (request, left_bytes - sent_bytes)
+                return False
+            unsent.popleft()
         socket.user_data = None
         yield from self._wait_for(socket, EPOLLIN)
         return True
@@ -292,6 +300,9 @@ class Jobs:
             if request.failed:
                 break
         size_bytes = request.reply_bytes
+        if request.connection.user_data is not None:
+            self._replies.queue(request)
+            return True
         sent_bytes = yield from kernel.sendto(request.connection, request, size_bytes)
         if sent_bytes < size_bytes:
             yield from self._replies.keep(request, size_bytes - sent_bytes)

@@ -118,6 +118,9 @@ class Loop:
             yield from kernel.compute(request.amounts[request.next_step])
             request.next_step += 1
         size_bytes = request.reply_bytes
+        if request.connection.user_data is not None:
+            self.replies.queue(request)
+            return
         sent_bytes = yield from kernel.sendto(request.connection, request, size_bytes)
         if sent_bytes < size_bytes:
             yield from self.replies.keep(request, size_bytes - sent_bytes)

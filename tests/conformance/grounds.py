@@ -213,6 +213,15 @@ REQUESTS: dict[str, Data] = {
         },
         send_buffer="64KiB",
     ),
+    "several large answers for slow readers at once": _case(
+        [SLEEP],
+        rate="2k/s",
+        workload={
+            "reply": "100KiB",
+            "connections": {"total": 4, "receive_rate": "200MB/s", "pipeline": 4},
+        },
+        send_buffer="64KiB",
+    ),
     "giving up, asking again": _case(
         [CPU, CALL, SLEEP],
         workload={

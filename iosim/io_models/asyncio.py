@@ -8,17 +8,20 @@ A coroutine runs as a *task*; the loop runs *handles*, callbacks in the queue th
 fills. What waits for a future goes on through that queue, so one pass after the event: between
 them the loop asks epoll once more, without waiting. With streams the loop reads as soon as
 there is something and keeps it in a buffer; with the loop's socket calls the task reads first,
-and a socket that has nothing is registered with epoll for that one wait.
+and a socket that has nothing is registered with epoll for that one wait. What the send buffer
+has no room for is sent by the loop whenever there is some; the task goes on after the last byte.
 
 Sleeps end late: the wait in epoll is rounded up to milliseconds.
 
 These are CPython's costs; under `runtime: native` the way from Python to each syscall and the
 interpreter lock are left out, and nothing else.
 
-Not modelled: executors, flow control by the buffers' limits, the garbage collector, copying
+Not modelled: executors, flow control by the buffers' limits (streams drain as with a limit of 0:
+until all is sent; meanwhile the loop does not read the socket), the garbage collector, copying
 that grows with a message, uvloop.
 Source: CPython 3.11 Lib/asyncio/base_events.py (_run_once), selector_events.py (sock_recv,
-_SelectorSocketTransport), streams.py (StreamReader), Lib/selectors.py (EpollSelector).
+sock_sendall, _SelectorSocketTransport), streams.py (StreamReader), Lib/selectors.py
+(EpollSelector).
 Validated by: tests/timeline/test_coroutine_flavours.py, tests/conformance
 """
 
@@ -33,8 +36,9 @@ from pydantic import Field
 from iosim.choice import Options as BaseOptions
 from iosim.handler import CPU, Query, Server, call
 from iosim.machine.kernel import Kernel
+from iosim.machine.readiness import EPOLLIN, EPOLLOUT
 from iosim.machine.request import Request
-from iosim.machine.sockets import EAGAIN, EOF, Socket
+from iosim.machine.sockets import EAGAIN, EOF, PARTIAL, Socket
 from iosim.machine.thread import USER, Program
 
 ALL_EVENTS: Final = 2**31 - 1
@@ -76,6 +80,8 @@ def handle(loop: "Loop", request: Request) -> Program:
     """Go through all steps of `request`; other tasks run while one awaits."""
     kernel, server = loop.kernel, loop.server
     for (kind, device), amount in zip(server.steps, request.amounts, strict=True):
+        if server.cancel and (yield from server.gave_up(kernel, request)):
+            return
         if kind is CPU:
             yield from kernel.compute(amount)
         elif device is None:
@@ -88,9 +94,14 @@ def handle(loop: "Loop", request: Request) -> Program:
                 socket.user_data = yield from loop.open(socket)
             stream = socket.user_data
             query = Query(request, amount)
-            yield from stream.write(query, query.bytes)
-            yield from stream.read()
+            while True:
+                yield from stream.write(query, query.bytes)
+                yield from stream.read()
+                if not query.try_again():
+                    break
             server.release(device, socket)
+        if request.failed:
+            break
 
 
 # ------------------------------------------------------- what makes it work
@@ -120,6 +131,8 @@ class Stream:
         """The transport's callback: receive, feed the reader, wake its task."""
         loop = self.loop
         message = yield from loop.kernel.recvfrom(self.socket)
+        if message is EOF:
+            yield from loop.remove_reader(self.socket)
         loop.charge(loop.costs.asyncio_feed_ns, "feed the stream")
         loop.lay_down(message)
         self.buffer.append(message)
@@ -128,61 +141,127 @@ class Stream:
             self.waiter = None
 
     def read(self) -> Generator[Any, Any, Any]:
-        """The next message; other tasks run until it is in the buffer."""
-        if not self.buffer:
-            self.waiter = self.loop.task
-            yield AWAIT
-        return self.loop.take_up(self.buffer.popleft())
+        """The next message; other tasks run until all of it is in the buffer."""
+        while True:
+            if not self.buffer:
+                self.waiter = self.loop.task
+                yield AWAIT
+            message = self.buffer.popleft()
+            if message is not PARTIAL:
+                return self.loop.take_up(message)
 
-    def write(self, message: Any, size_bytes: int) -> Program:
-        """Send at once, as the transport does while its own buffer is empty."""
+    def write(self, message: Any, size_bytes: int) -> Generator[Any, Any, None]:
+        """Send at once, as the transport does while its own buffer is empty; drain the rest."""
         loop = self.loop
         loop.charge(loop.costs.asyncio_write_ns, "write to the transport")
-        yield from loop.kernel.sendto(self.socket, message, size_bytes)
+        sent_bytes = yield from loop.kernel.sendto(self.socket, message, size_bytes)
+        if sent_bytes < size_bytes:
+            unsent = Unsent(loop, message, size_bytes - sent_bytes)
+            yield from loop.add_writer(self.socket, partial(self.on_writable, unsent))
+            yield AWAIT
+
+    def on_writable(self, unsent: "Unsent") -> Program:
+        """The transport's callback: send more; after the last of it wake the task."""
+        loop = self.loop
+        yield from unsent.send(self.socket)
+        if not unsent.left_bytes:
+            yield from loop.remove_writer(self.socket)
+            loop.resume_soon(unsent.task)
 
     def close(self) -> Program:
-        """Close the connection."""
-        yield from self.loop.kernel.close(self.socket)
+        """Close the transport: its callback closes the connection in the next pass."""
+        self.loop.call_soon(partial(self.loop.kernel.close, self.socket))
+        return
+        yield
 
 
-class SocketCalls(Stream):
-    """loop.sock_recv and loop.sock_sendall: the task reads, and waits if there is nothing."""
+class SocketCalls:
+    """loop.sock_recv and loop.sock_sendall: the task tries first, and waits if it must."""
+
+    def __init__(self, loop: "Loop", socket: Socket) -> None:
+        self.loop = loop
+        self.socket = socket
 
     def open(self) -> Program:
         """Nothing: the socket is registered when there is something to wait for."""
         return
         yield
 
-    def on_readable(self) -> Program:
-        """The reader's callback: receive; what waits for the future is for the next pass."""
-        loop, waiter = self.loop, self.waiter
-        if waiter is None:  # the future is done already
-            return
-        message = yield from loop.kernel.recvfrom(self.socket)
-        loop.lay_down(message)
-        self.buffer.append(message)
-        loop.call_soon(self.on_done)
-        loop.resume_soon(waiter)
-        self.waiter = None
-
-    def on_done(self) -> Program:
-        """The future's first callback: watch the socket no longer."""
-        yield from self.loop.remove_reader(self.socket)
-
     def read(self) -> Generator[Any, Any, Any]:
-        """The next message; other tasks run until there is one."""
+        """The next message; other tasks run until all of it is there."""
+        while True:
+            message = yield from self.receive()
+            if message is not PARTIAL:
+                return message
+
+    def receive(self) -> Generator[Any, Any, Any]:
+        """sock_recv: what there is; other tasks run until there is something."""
         loop = self.loop
         message = yield from loop.kernel.recvfrom(self.socket)
         if message is not EAGAIN:
             return message
-        self.waiter = loop.task
-        yield from loop.add_reader(self.socket, self.on_readable)
+        future = Received(loop)
+        yield from loop.add_reader(self.socket, partial(self.on_readable, future))
         yield AWAIT
-        return loop.take_up(self.buffer.popleft())
+        return loop.take_up(future.message)
 
-    def write(self, message: Any, size_bytes: int) -> Program:
-        """Send; there is always room."""
-        yield from self.loop.kernel.sendto(self.socket, message, size_bytes)
+    def on_readable(self, future: "Received") -> Program:
+        """The reader's callback: receive; what waits for the future is for the next pass."""
+        loop = self.loop
+        if future.message is not None:  # the future is done already
+            return
+        future.message = yield from loop.kernel.recvfrom(self.socket)
+        loop.lay_down(future.message)
+        # The future's first callback: watch the socket no longer.
+        loop.call_soon(partial(loop.remove_reader, self.socket))
+        loop.resume_soon(future.task)
+
+    def write(self, message: Any, size_bytes: int) -> Generator[Any, Any, None]:
+        """sock_sendall: send; other tasks run while there is no room for the rest."""
+        loop = self.loop
+        sent_bytes = yield from loop.kernel.sendto(self.socket, message, size_bytes)
+        if sent_bytes < size_bytes:
+            unsent = Unsent(loop, message, size_bytes - sent_bytes)
+            yield from loop.add_writer(self.socket, partial(self.on_writable, unsent))
+            yield AWAIT
+
+    def on_writable(self, unsent: "Unsent") -> Program:
+        """The writer's callback: send more; what waits for the last of it is for the next pass."""
+        loop = self.loop
+        if not unsent.left_bytes:  # the future is done already
+            return
+        yield from unsent.send(self.socket)
+        if not unsent.left_bytes:
+            loop.call_soon(partial(loop.remove_writer, self.socket))
+            loop.resume_soon(unsent.task)
+
+    def close(self) -> Program:
+        """Close the connection."""
+        yield from self.loop.kernel.close(self.socket)
+
+
+class Received:
+    """The future of a message; the running task awaits it."""
+
+    def __init__(self, loop: "Loop") -> None:
+        self.task = loop.running
+        self.message: Any = None
+
+
+class Unsent:
+    """What did not fit into the send buffer; the running task awaits that it is sent."""
+
+    def __init__(self, loop: "Loop", message: Any, left_bytes: int) -> None:
+        self.task = loop.running
+        self.kernel = loop.kernel
+        self.message = message
+        self.left_bytes = left_bytes
+
+    def send(self, socket: Socket) -> Program:
+        """There is room: send as much as it takes."""
+        kernel = self.kernel
+        self.message.begin(kernel.thread, kernel.now_ns)
+        self.left_bytes -= yield from kernel.sendto(socket, self.message, self.left_bytes)
 
 
 Handle = Callable[[], Program]
@@ -195,12 +274,13 @@ class Loop:
         self.kernel = kernel
         self.server = server
         self.costs = kernel.costs
-        self._stream = Stream if options.api == "streams" else SocketCalls
+        self._streams = options.api == "streams"
         self._task_bytes = self.costs.asyncio_task_memory_bytes
         # The task that runs.
         self.task: Program | None = None
         self._ready: deque[Handle] = deque()
         self._readers: dict[Socket, Handle] = {}
+        self._writers: dict[Socket, Handle] = {}
         self._timers: list[tuple[int, int, Program]] = []
         self._epoll: Any = None
 
@@ -221,7 +301,7 @@ class Loop:
             timeout_ns = 0 if self._ready or own_work.wanted else self._timeout_ns()
             events = yield from kernel.epoll_wait(self._epoll, ALL_EVENTS, timeout_ns)
             for socket in events:
-                self.call_soon(self._readers[socket])
+                self.call_soon(self._writers.get(socket) or self._readers[socket])
             while self._timers and self._timers[0][0] <= kernel.now_ns:
                 self.call_soon(partial(self.on_time, heappop(self._timers)[2]))
             if own_work.wanted and not self._ready:
@@ -268,10 +348,16 @@ class Loop:
             kernel.machine.memory.take("coroutines", self._task_bytes)
             self.resume_soon(converse(self, connection))
 
-    def open(self, socket: Socket) -> Generator[Any, Any, Stream]:
+    @property
+    def running(self) -> Program:
+        """The task that runs."""
+        assert self.task is not None
+        return self.task
+
+    def open(self, socket: Socket) -> Generator[Any, Any, Stream | SocketCalls]:
         """Read and write `socket` from tasks."""
         socket.nonblocking = True
-        stream = self._stream(self, socket)
+        stream = Stream(self, socket) if self._streams else SocketCalls(self, socket)
         yield from stream.open()
         return stream
 
@@ -281,9 +367,28 @@ class Loop:
         yield from self.kernel.epoll_ctl_add(self._epoll, socket)
 
     def remove_reader(self, socket: Socket) -> Program:
-        """Watch `socket` no longer."""
+        """Let nobody know any longer when `socket` is readable."""
         del self._readers[socket]
-        yield from self.kernel.epoll_ctl_del(self._epoll, socket)
+        if socket in self._writers:
+            yield from self.kernel.epoll_ctl_mod(self._epoll, socket, EPOLLOUT)
+        else:
+            yield from self.kernel.epoll_ctl_del(self._epoll, socket)
+
+    def add_writer(self, socket: Socket, handle: Handle) -> Program:
+        """Call `handle` whenever `socket` has room; what it has to read is for later."""
+        self._writers[socket] = handle
+        if socket in self._readers:
+            yield from self.kernel.epoll_ctl_mod(self._epoll, socket, EPOLLOUT)
+        else:
+            yield from self.kernel.epoll_ctl_add(self._epoll, socket, events=EPOLLOUT)
+
+    def remove_writer(self, socket: Socket) -> Program:
+        """Let nobody know any longer when `socket` has room."""
+        del self._writers[socket]
+        if socket in self._readers:
+            yield from self.kernel.epoll_ctl_mod(self._epoll, socket, EPOLLIN)
+        else:
+            yield from self.kernel.epoll_ctl_del(self._epoll, socket)
 
     def sleep(self, request: Request, ns: int) -> Generator[Any, Any, None]:
         """Let other tasks run for `ns`."""
@@ -291,8 +396,7 @@ class Loop:
         yield from kernel.settle()
         request.pause(kernel.now_ns)
         until_ns = kernel.now_ns + ns
-        assert self.task is not None
-        heappush(self._timers, (until_ns, request.number, self.task))
+        heappush(self._timers, (until_ns, request.number, self.running))
         yield AWAIT
         request.device_done(min(until_ns + kernel.costs.timer_slack_ns, kernel.now_ns))
         request.begin(kernel.thread, kernel.now_ns)
@@ -307,11 +411,11 @@ class Loop:
 
     def lay_down(self, message: Any) -> None:
         """Nobody works on `message` from now on. Plain call."""
-        if message is not EOF:
+        if message is not EOF and message is not PARTIAL:
             message.pause(self.kernel.now_ns)
 
     def take_up(self, message: Any) -> Any:
         """The running task works on `message` from now on. Plain call."""
-        if message is not EOF:
+        if message is not EOF and message is not PARTIAL:
             message.begin(self.kernel.thread, self.kernel.now_ns)
         return message

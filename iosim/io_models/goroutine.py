@@ -16,7 +16,8 @@ others on futexes. Whoever makes a goroutine runnable wakes a worker for an idle
 unless one is searching already.
 
 A socket is tried first and parked on when there is nothing: it is watched edge-triggered, and
-what becomes readable between trying and parking is noted, so that no wake-up is lost. A call
+what becomes readable between trying and parking is noted, so that no wake-up is lost. A write
+that the send buffer has no room for parks until there is. A call
 that blocks keeps its worker; a thread of its own, *sysmon*, looks every 20 us to 10 ms and
 takes the processor away from who is in a syscall for longer than one look, preempts (by a
 signal) who computes for 10 ms, and polls the network if nobody has for 10 ms. It sleeps
@@ -27,7 +28,9 @@ what the lock would cost, but there is no such program.
 
 Not modelled: garbage collection, channels, growing stacks, waiting for the scheduler's own
 lock, a heap of timers for each processor (there is one for all), random victims (they come
-in turn). A computation of less than 1 ms is preempted at its end.
+in turn). A computation of less than 1 ms is preempted at its end. Go watches a socket for data
+and room at once; here it is told by epoll_ctl when it turns from one to the other, and the
+poller does not report data while room is waited for.
 Source: Go 1.22 runtime/proc.go (findRunnable, stealWork, wakep, handoffp, entersyscall,
 exitsyscall, sysmon, retake), netpoll.go, netpoll_epoll.go; Vyukov, "Scalable Go Scheduler
 Design Doc", 2012.
@@ -46,9 +49,10 @@ from iosim.choice import Options as BaseOptions
 from iosim.handler import CPU, Query, Server, call
 from iosim.machine.kernel import Kernel
 from iosim.machine.locks import Futex
+from iosim.machine.readiness import EPOLLIN, EPOLLOUT, is_ready
 from iosim.machine.request import Request
 from iosim.machine.signals import Signals
-from iosim.machine.sockets import EAGAIN, EOF, Socket
+from iosim.machine.sockets import EAGAIN, EOF, PARTIAL, Socket
 from iosim.machine.thread import USER, Program
 from iosim.units import Count, Size
 
@@ -129,6 +133,8 @@ def handle(go: "Goroutine", request: Request) -> Program:
     """Go through all steps of `request`; others run while one blocks."""
     server = go.runtime.server
     for (kind, device), amount in zip(server.steps, request.amounts, strict=True):
+        if server.cancel and (yield from server.gave_up(go.kernel, request)):
+            return
         if kind is CPU:
             yield from go.compute(amount)
         elif device is None:
@@ -138,9 +144,14 @@ def handle(go: "Goroutine", request: Request) -> Program:
         else:
             socket = yield from go.connect(device)
             query = Query(request, amount)
-            yield from go.write(socket, query, query.bytes)
-            yield from go.read(socket)
+            while True:
+                yield from go.write(socket, query, query.bytes)
+                yield from go.read(socket)
+                if not query.try_again():
+                    break
             server.release(device, socket)
+        if request.failed:
+            break
 
 
 def work(go: "Goroutine") -> Program:
@@ -170,10 +181,12 @@ NO_PROCESSOR: Final = Stop()
 class Readiness:
     """What the poller knows of one socket (Go's pollDesc)."""
 
-    __slots__ = ("noted", "parked")
+    __slots__ = ("events", "noted", "parked")
 
     def __init__(self) -> None:
-        # It has become readable, and nobody was parked on it.
+        # What the poller reports: data, or room in the send buffer.
+        self.events = EPOLLIN
+        # It has become ready, and nobody was parked on it.
         self.noted = False
         self.parked: Goroutine | None = None
 
@@ -221,26 +234,34 @@ class Goroutine:
             if accepted is not EAGAIN:
                 connection: Socket = accepted
                 return connection
-            yield from self.park_on(listener.user_data)
+            yield from self.park_on(listener, EPOLLIN)
 
     def read(self, socket: Socket) -> Generator[Any, Any, Any]:
         """The next message; others run until there is one."""
-        socket.user_data.noted = False
         while True:
+            socket.user_data.noted = False
             message = yield from self.syscall(self.receive(socket))
-            if message is not EAGAIN:
+            while message is EAGAIN:
+                yield from self.park_on(socket, EPOLLIN)
+                message = yield from self.syscall(self.receive(socket))
+            if message is not PARTIAL:
                 return message
-            yield from self.park_on(socket.user_data)
 
     def receive(self, socket: Socket) -> Generator[Any, Any, Any]:
-        """A message if there is one, else EAGAIN."""
+        """A message if there is one, else EAGAIN; PARTIAL if its last bytes are to come."""
         message = yield from self.kernel.recvfrom(socket)
-        if message is not EAGAIN and message is not EOF:
+        if message is not EAGAIN and message is not PARTIAL and message is not EOF:
             self.working_on = message
         return message
 
-    def park_on(self, readiness: Readiness) -> Generator[Any, Any, None]:
-        """Wait until the poller reports the socket, unless it just has."""
+    def park_on(self, socket: Socket, events: str) -> Generator[Any, Any, None]:
+        """Wait until the poller reports `events` of the socket, unless it just has."""
+        readiness: Readiness = socket.user_data
+        if readiness.events is not events:
+            # What has been noted was of the other kind; what is there now is reported anew.
+            readiness.noted = False
+            readiness.events = events
+            yield from self.kernel.epoll_ctl_mod(self.runtime.epoll, socket, events)
         yield from self.kernel.catch_up()
         if readiness.noted:
             readiness.noted = False
@@ -249,9 +270,15 @@ class Goroutine:
             yield PARK
 
     def write(self, socket: Socket, message: Any, size_bytes: int) -> Program:
-        """Send `message`."""
+        """Send `message`; others run while there is no room for the rest of it."""
         self.working_on = None
-        yield from self.syscall(self.kernel.sendto(socket, message, size_bytes))
+        socket.user_data.noted = False
+        left_bytes = size_bytes
+        left_bytes -= yield from self.syscall(self.kernel.sendto(socket, message, left_bytes))
+        while left_bytes:
+            yield from self.park_on(socket, EPOLLOUT)
+            message.begin(self.kernel.thread, self.kernel.now_ns)
+            left_bytes -= yield from self.syscall(self.kernel.sendto(socket, message, left_bytes))
 
     def connect(self, device: Any) -> Generator[Any, Any, Socket]:
         """A connection to `device` that no other call is using."""
@@ -728,7 +755,7 @@ class Runtime:
     # ------------------------------------------------------------------ poller and timers
 
     def poll(self, kernel: Kernel, timeout_ns: int | None) -> Generator[Any, Any, list[Goroutine]]:
-        """The goroutines whose sockets have become readable."""
+        """The goroutines whose sockets have become ready."""
         found = []
         for socket in (yield from kernel.epoll_wait(self.epoll, MOST_EVENTS, timeout_ns)):
             if socket is self._breaker:
@@ -736,6 +763,8 @@ class Runtime:
                     yield from kernel.eventfd_read(socket)
                 continue
             readiness = socket.user_data
+            if readiness.events is EPOLLOUT and not is_ready(socket, EPOLLOUT):
+                continue  # it was reported for data, before room was waited for
             if readiness.parked is None:
                 readiness.noted = True
             else:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from iosim.machine.files import File
 from iosim.machine.kernel import Kernel
 from iosim.machine.locks import Condition, Futex, Mutex
-from iosim.machine.readiness import DescriptorSet, Epoll
+from iosim.machine.readiness import EPOLLIN, DescriptorSet, Epoll
 from iosim.machine.signals import IoSignals
 from iosim.machine.sockets import EAGAIN, Message, Socket
 from iosim.machine.thread import RUN, USER, Program, Thread
@@ -262,8 +262,10 @@ class CPythonKernel(Kernel):
         edge: bool = False,
         oneshot: bool = False,
         exclusive: bool = False,
+        events: str = EPOLLIN,
     ) -> Generator[Any, Any, None]:
-        return self._outside(super().epoll_ctl_add(epoll, socket, edge, oneshot, exclusive))
+        added = super().epoll_ctl_add(epoll, socket, edge, oneshot, exclusive, events)
+        return self._outside(added)
 
     def epoll_ctl_mod(self, epoll: Epoll, socket: Socket, events: str) -> Generator[Any, Any, None]:
         return self._outside(super().epoll_ctl_mod(epoll, socket, events))

@@ -377,19 +377,24 @@ class ReadinessCalls(Calls):
         edge: bool = False,
         oneshot: bool = False,
         exclusive: bool = False,
+        events: str = EPOLLIN,
     ) -> Generator[Any, Any, None]:
-        """Watch `socket`: EPOLLIN with EPOLLET, EPOLLONESHOT, EPOLLEXCLUSIVE if asked for."""
+        """Watch `socket`: with EPOLLET, EPOLLONESHOT, EPOLLEXCLUSIVE if asked for."""
         self.syscalls["epoll_ctl"] += 1
         costs, thread = self.costs, self.thread
         thread.charge(ENTRY, costs.syscall_ns + costs.epoll_ctl_add_ns, "epoll_ctl")
         if thread.debt_ns and not self.undisturbed():
             yield RUN
         item = (ExclusiveItem if exclusive else Item)(epoll, socket, edge, oneshot)
+        item.events = events
         epoll.interest[socket] = item
         item.join()
         self.machine.memory.take("epoll items", costs.epoll_item_memory_bytes)
-        if socket.received:
-            item.on_readable(socket)
+        if item.ready:
+            # Who is woken by that must not be so before this call is worked off.
+            if thread.debt_ns and epoll.wait_queue.sleepers:
+                yield RUN
+            (item.on_readable if events is EPOLLIN else item.on_writable)(socket)
 
     def epoll_ctl_mod(self, epoll: Epoll, socket: Socket, events: str) -> Generator[Any, Any, None]:
         """Wait for `EPOLLIN`, `EPOLLOUT` or `NOTHING` in `socket` from now on."""

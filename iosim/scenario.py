@@ -626,6 +626,8 @@ def _counts(
 def _requests_per_s(scenario: Scenario) -> float:
     """How many requests there may be a second, roughly, and rather too many."""
     options = scenario.workload.options
+    if hasattr(options, "requests_per_s"):
+        return float(options.requests_per_s)
     if hasattr(options, "rate"):
         return float(options.rate)
     if hasattr(options, "users"):

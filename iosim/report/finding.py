@@ -51,7 +51,8 @@ def _in_time(results: Results, model: ModelResult) -> float:
     """The part of what was asked that was answered in time."""
     offered = sum(record.offered for record in model.records)
     # In a closed workload every user always waits for something.
-    is_open = hasattr(results.scenario.workload.options, "rate")
+    options = results.scenario.workload.options
+    is_open = hasattr(options, "connections") and not hasattr(options, "users")
     waiting = sum(record.in_flight for record in model.records) if is_open else 0
     lost = sum(record.refused + record.timed_out for record in model.records)
     return 1 - (lost + waiting) / offered if offered else 1.0

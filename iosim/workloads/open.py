@@ -4,12 +4,13 @@ What it models: arrivals at a given rate, each on a connection chosen at random 
 active ones; Poisson (exponential gaps) or deterministic (equal gaps). Response times
 count from the intended arrival, so a slow server is not spared.
 
-Not modelled: bursts, rates that change, requests that depend on earlier answers.
+Not modelled: bursts (see `on_off`), rates that change (see `varying`), requests that depend on
+earlier answers.
 Source: Schroeder, Wierman, Harchol-Balter, "Open Versus Closed", NSDI 2006.
 Validated by: tests/theory, tests/timeline/test_clients.py
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -27,30 +28,41 @@ if TYPE_CHECKING:
 
 TRAFFIC = "requests"
 
+Arrivals = Literal["poisson", "deterministic"]
+
 
 class Options(Requests):
     """Requests arrive at a rate, whether or not earlier ones are answered."""
 
     rate: Rate = Field(description="Mean arrivals per second, over all connections.")
-    arrivals: Literal["poisson", "deterministic"] = Field(
+    arrivals: Arrivals = Field(
         default="poisson",
         description="Exponential gaps between arrivals, or equal ones.",
     )
+
+
+def gaps(
+    arrivals: Arrivals, mean: float, streams: "Streams"
+) -> "Callable[[int], numpy.ndarray[Any, numpy.dtype[numpy.float64]]]":
+    """What draws so many gaps from one arrival to the next, in the unit of their mean."""
+    import numpy as np
+
+    rng = streams.generator("arrivals")
+    if arrivals == "poisson":
+        return lambda n: rng.exponential(mean, n)
+    return lambda n: np.full(n, mean)
 
 
 def intended_times(options: Options, streams: "Streams", start_ns: int) -> Iterator[int]:
     """Endless intended send times in ns, from `start_ns` on."""
     import numpy as np
 
-    mean_ns = 1e9 / options.rate
-    rng = streams.generator("arrivals")
+    draw = gaps(options.arrivals, 1e9 / options.rate, streams)
     last_ns = float(start_ns)
 
     def block(n: int) -> "numpy.ndarray[Any, numpy.dtype[numpy.int64]]":
         nonlocal last_ns
-        poisson = options.arrivals == "poisson"
-        gaps_ns = rng.exponential(mean_ns, n) if poisson else np.full(n, mean_ns)
-        times_ns = last_ns + np.cumsum(gaps_ns)
+        times_ns = last_ns + np.cumsum(draw(n))
         last_ns = float(times_ns[-1])
         # A rare request of a slow rate lies beyond what an int64 can hold, and any run's end.
         return np.minimum(times_ns, FAR_NS).astype(np.int64)
@@ -59,9 +71,12 @@ def intended_times(options: Options, streams: "Streams", start_ns: int) -> Itera
 
 
 class Source:
-    """Offers requests to the clients; one re-armed alarm for all of them."""
+    """Offers requests to the clients; one re-armed alarm for all of them.
 
-    def __init__(self, options: Options, clients: "Clients", streams: "Streams") -> None:
+    Other workloads differ in the times alone: they override `intended_times`.
+    """
+
+    def __init__(self, options: Any, clients: "Clients", streams: "Streams") -> None:
         self._options = options
         self._clients = clients
         self._streams = streams
@@ -79,10 +94,13 @@ class Source:
         self._intended_ns = 0
         self._delays_ns = (0, 0)
 
+    intended_times: Callable[[Any, "Streams", int], Iterator[int]] = staticmethod(intended_times)
+    """From options, streams and the start: endless times in ns, ascending."""
+
     def start(self) -> None:
         """The server is ready: the clock of the load starts now."""
         now = self._env._now
-        self._times = intended_times(self._options, self._streams, now)
+        self._times = self.intended_times(self._options, self._streams, now)
         if self._in_order:
             self._delays_ns = self._clients.network.fixed_delays_ns or (0, 0)
         self._set_next()

@@ -250,6 +250,26 @@ REQUESTS: dict[str, Data] = {
             }
         },
     },
+    "bursts": {
+        **_case([CPU, CALL], cores=2),
+        "workload": {
+            "on_off": {
+                "rate": "40k/s",
+                "on": {"exponential": "1ms"},
+                "off": {"exponential": "2ms"},
+                "connections": {"total": 20},
+            }
+        },
+    },
+    "rates that vary, far away, cpython": {
+        **_case([CPU], network=FAR, runtime="cpython"),
+        "workload": {
+            "varying": {
+                "rates": [{"for": "2ms", "rate": "5k/s"}, {"for": "1ms", "rate": "30k/s"}],
+                "connections": {"total": 20},
+            }
+        },
+    },
     "nothing to do": _case([], cores=2, network=NIC),
 }
 

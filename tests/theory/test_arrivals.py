@@ -5,15 +5,16 @@ correlation), and counts whose variance is their mean (index of dispersion). Eac
 must exceed 0.1%; the seeds are fixed.
 """
 
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any
 
 import pytest
-from agreement import FREE, Load, replicate
+from agreement import FREE, Load, assert_agrees, replicate
 
 from iosim.machine.alarm import FAR_NS
 from iosim.simulation import run_once
 from iosim.streams import Streams
+from iosim.workloads import on_off, varying
 from iosim.workloads.open import Options, intended_times
 
 SERVICE_NS = 100_000
@@ -103,3 +104,59 @@ def test_a_request_in_thirty_years_overflows_nothing() -> None:
     first = [next(times) for _ in range(1000)]
     assert first == sorted(first)
     assert first[-1] == FAR_NS
+
+
+def counts(module: Any, options: dict[str, Any], duration_ns: int) -> list[int]:
+    """Arrivals within a duration, in each of 200 replications."""
+    chosen = module.Options.model_validate(options)
+    return [
+        sum(1 for _ in takewhile(duration_ns.__gt__, module.intended_times(chosen, streams, 0)))
+        for streams in (Streams(1, number) for number in range(200))
+    ]
+
+
+def test_bursts_have_the_mean_rate_that_their_spells_give() -> None:
+    """Spells of fixed lengths: 30 cycles of 10 ms, 4 of them on at 25k/s, are 3,000 arrivals."""
+    options = {"rate": "25k/s", "on": "4ms", "off": "6ms"}
+    assert on_off.Options.model_validate(options).requests_per_s == pytest.approx(10_000)
+    assert_agrees(counts(on_off, options, 300_000_000), 3_000, 0.01)
+
+
+def test_random_spells_make_counts_more_variable() -> None:
+    """The interrupted Poisson process: with on and off spells of one mean m, begun on.
+
+    The load is on at t with probability (1 + exp(-2t/m)) / 2, so that by T there are
+    rate * (T/2 + m/4) arrivals on average, once T is long after m.
+    """
+    import numpy as np
+
+    spell = {"exponential": "1ms"}
+    found = counts(on_off, {"rate": "40k/s", "on": spell, "off": spell}, 100_000_000)
+    assert_agrees(found, 40_000 * (0.05 + 0.00025), 0.03)
+    assert np.var(found) > 5 * np.mean(found)
+
+
+def test_a_varying_rate_has_its_means_piece_by_piece() -> None:
+    """Poisson counts in each piece, at the first time round and at the fourth."""
+    from scipy import stats
+
+    pieces = [(7, 2_000), (2, 50_000), (1, 10_000)]  # ms, per second
+    rates = [{"for": f"{ms}ms", "rate": f"{rate}/s"} for ms, rate in pieces]
+    options = varying.Options.model_validate({"rates": rates})
+    assert options.requests_per_s == pytest.approx(12_400)
+    assert_agrees(counts(varying, {"rates": rates}, 100_000_000), 1_240, 0.01)
+    for begin_ms in (0, 30):
+        edges, expected = [begin_ms * 1_000_000], []
+        for ms, rate in pieces:
+            edges.append(edges[-1] + ms * 1_000_000)
+            expected.append(ms * rate / 1_000)
+        statistic = 0.0
+        for number in range(100):
+            times = varying.intended_times(options, Streams(1, number), 0)
+            found = [0] * len(pieces)
+            for at_ns in takewhile(edges[-1].__gt__, times):
+                if at_ns >= edges[0]:
+                    found[sum(at_ns >= edge for edge in edges) - 1] += 1
+            statistic += sum((f - e) ** 2 / e for f, e in zip(found, expected, strict=True))
+        low, high = stats.chi2.interval(1 - RARE, 100 * len(pieces))
+        assert low < statistic < high

@@ -10,9 +10,17 @@ and the dearer a syscall, the more that is worth; against it stand the costs of 
 each CQE, and of arming each recv. At light load a send's own completion ends the wait at
 once, so that a request takes two io_uring_enter; `skip_send` avoids that.
 
+An answer leaves when its SQE is handed over, not when it is ready: the first of several
+CQEs' answers waits until the last has been handled. With demands that are long against a
+syscall that costs more than it saves; `batch: 1` hands over each SQE before the next.
+
+Where a client is slow to take its answers, one send is under way on a connection; the
+next is submitted on its completion, or their bytes would mix.
+
 With `sqpoll` a thread of the kernel, on a core that it keeps busy, takes the SQEs: the
 program makes no syscall but to sleep, or to wake that thread. A call to a device that only
-blocks goes to a worker thread of the kernel; a sleep is a timeout.
+blocks goes to a worker thread of the kernel; a sleep is a timeout. That worker does a name
+look-up, too, for which a real program needs a thread of its own.
 
 Not modelled: provided buffers, registered files, linked SQEs; connections are closed by
 close(2); one ring.
@@ -20,13 +28,16 @@ Source: io_uring_enter(2); Axboe, "Efficient IO with io_uring", 2019.
 Validated by: tests/conformance, tests/timeline/test_uring.py, tests/shape/test_r6_io_uring.py
 """
 
+from collections import deque
+from functools import partial
+
 from pydantic import Field
 
 from iosim.choice import Options as BaseOptions
-from iosim.handler import CPU, Query, Server
+from iosim.handler import CPU, Query, Server, call
 from iosim.machine.kernel import Kernel
 from iosim.machine.request import Request
-from iosim.machine.sockets import EOF, Message, Socket
+from iosim.machine.sockets import EOF, PARTIAL, Message, Socket
 from iosim.machine.thread import Program
 from iosim.machine.uring import ACCEPT, READ, RECV, SEND, TIMEOUT, Cqe, Sqe, Uring
 from iosim.units import Count, PositiveCount, PositiveDuration
@@ -114,11 +125,13 @@ class Loop:
             if not cqe.more:
                 yield from self.submit(Sqe(ACCEPT, sqe.socket, multishot=multishot))
             yield from self.submit(Sqe(RECV, cqe.result, multishot=multishot))
+        elif sqe.kind is SEND:
+            yield from self.on_sent(sqe.socket)
         elif sqe.kind is RECV:
             yield from self.on_received(cqe)
         elif sqe.kind is READ:
             sqe.message.begin(kernel.thread, kernel.now_ns)
-            yield from self.on_answer(sqe)
+            yield from self.advance(sqe.message.request)
         elif sqe.kind is TIMEOUT:
             request = sqe.message
             request.device_done(sqe.due_ns)
@@ -126,31 +139,36 @@ class Loop:
             yield from self.advance(request)
 
     def on_received(self, cqe: Cqe) -> Program:
-        """A request, a device's answer, or the end of a connection."""
+        """A request or a part of it, a device's answer, or the end of a connection."""
         kernel, sqe, message = self.kernel, cqe.sqe, cqe.result
         if message is EOF:
             yield from kernel.close(sqe.socket)
-            return
-        message.begin(kernel.thread, kernel.now_ns)
-        if isinstance(message, Request):
+        elif isinstance(message, Query):
+            message.begin(kernel.thread, kernel.now_ns)
+            yield from self.on_answer(sqe.socket, message)
+        else:
+            if message is not PARTIAL:
+                message.begin(kernel.thread, kernel.now_ns)
             if not cqe.more:
                 multishot = self.options.multishot
                 yield from self.submit(Sqe(RECV, sqe.socket, multishot=multishot))
-            yield from self.advance(message)
-        else:
-            sqe.message = message
-            yield from self.on_answer(sqe)
+            if message is not PARTIAL:
+                yield from self.advance(message)
 
-    def on_answer(self, sqe: Sqe) -> Program:
-        """A device has answered: its connection is free, the request goes on."""
-        request = sqe.message.request
-        self.server.release(request.device, sqe.socket)
-        yield from self.advance(request)
+    def on_answer(self, socket: Socket, query: Query) -> Program:
+        """A device has answered: ask again, or its connection is free, the request goes on."""
+        if query.try_again():
+            yield from self.ask(socket, query)
+            return
+        self.server.release(query.request.device, socket)
+        yield from self.advance(query.request)
 
     def advance(self, request: Request) -> Program:
         """Do the request's steps up to one that takes time elsewhere, or answer it."""
         kernel, server = self.kernel, self.server
         while request.next_step < len(server.steps):
+            if server.cancel and (yield from server.gave_up(kernel, request)):
+                return
             kind, device = server.steps[request.next_step]
             amount = request.amounts[request.next_step]
             request.next_step += 1
@@ -160,18 +178,46 @@ class Loop:
             if device is None:
                 yield from self.submit(Sqe(TIMEOUT, message=request, ns=amount))
                 return
-            request.device = device
-            socket, _ = yield from server.connection_to(kernel, device)
             query = Query(request, amount)
             if device.interface == "blocking":
-                yield from self.submit(Sqe(READ, socket, query, query.bytes))
-            else:
-                yield from self.send(socket, query, query.bytes)
-                yield from self.submit(Sqe(RECV, socket))
+                perform = partial(call, server=server, device=device, query=query)
+                yield from self.submit(Sqe(READ, message=query, perform=perform))
+                return
+            request.device = device
+            socket, _ = yield from server.connection_to(kernel, device)
+            yield from self.ask(socket, query)
             return
-        yield from self.send(request.connection, request, request.reply_bytes)
+        yield from self.answer(request)
 
-    def send(self, socket: Socket, message: Message, size_bytes: int) -> Program:
-        """Submit a send."""
+    def ask(self, socket: Socket, query: Query) -> Program:
+        """Submit a device's query, and the recv of its answer."""
+        yield from self.send(socket, query, query.bytes, self.options.skip_send)
+        yield from self.submit(Sqe(RECV, socket))
+
+    def answer(self, request: Request) -> Program:
+        """Submit the answer; after those before it, if a send may have to wait for room."""
+        kernel, socket = self.kernel, request.connection
         silent = self.options.skip_send
+        if socket.outgoing is not None:
+            if socket.user_data is not None:
+                request.pause(kernel.now_ns)
+                socket.user_data.append(request)
+                return
+            socket.user_data = deque()
+            silent = False
+        yield from self.send(socket, request, request.reply_bytes, silent)
+
+    def on_sent(self, socket: Socket) -> Program:
+        """A send is complete: submit the next on that connection."""
+        if socket.user_data is None:
+            return
+        if not socket.user_data:
+            socket.user_data = None
+            return
+        request = socket.user_data.popleft()
+        request.begin(self.kernel.thread, self.kernel.now_ns)
+        yield from self.send(socket, request, request.reply_bytes, silent=False)
+
+    def send(self, socket: Socket, message: Message, size_bytes: int, silent: bool) -> Program:
+        """Submit a send."""
         yield from self.submit(Sqe(SEND, socket, message, size_bytes, silent=silent))

@@ -26,7 +26,7 @@ from iosim.machine.uring import UringCalls
 
 
 class Kernel(
-    SocketCalls, ListenCalls, FileCalls, ReadinessCalls, LockCalls, SignalCalls, UringCalls
+    UringCalls, SocketCalls, ListenCalls, FileCalls, ReadinessCalls, LockCalls, SignalCalls
 ):
     """What a thread can ask of its kernel."""
 

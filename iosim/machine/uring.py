@@ -7,12 +7,15 @@ with the kernel, hands over a batch of them by one `io_uring_enter`, and finds c
     program:  fill fill fill | io_uring_enter: issue, issue, issue, asleep ... task work | look
     arrival:                                         queues task work, wakes -^
 
-- A send is done where it is issued. A recv or accept takes what is there, or arms a poll:
-  arrival then queues *task work* for the thread that has submitted it, which receives and
-  posts the CQE when it next enters the kernel to wait (IORING_SETUP_DEFER_TASKRUN).
+- A send is done where it is issued; what the send buffer has no room for leaves when it
+  has, by a poll armed for that, and only then is the send complete (MSG_WAITALL).
+- A recv or accept takes what is there, or arms a poll: arrival then queues *task work* for
+  the thread that has submitted it, which receives and posts the CQE when it next enters the
+  kernel to wait (IORING_SETUP_DEFER_TASKRUN). A recv may find but a part of a message.
 - Multishot, such an SQE stays armed and posts a CQE for each arrival.
-- A read that can only block goes to a worker thread of the kernel (io-wq), of which there
-  are only so many.
+- A call that can only block goes to a worker thread of the kernel (io-wq), of which there
+  are only so many. There it costs what it costs a thread of the program, its entries to
+  the kernel included, and is counted with the syscalls.
 - A timeout is task work when its time has come; timers here have no slack.
 - With SQPOLL a thread of the kernel looks for new SQEs, issues them and does the task work.
   It spins for `idle_ns` since it last found something, then sleeps; whoever submits after
@@ -32,13 +35,12 @@ Validated by: tests/timeline/test_uring.py, tests/shape/test_r6_io_uring.py
 """
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any, Final
 
-from iosim.machine.calls import Calls
 from iosim.machine.costs import REFILL_STEP_BITS, REFILL_STEPS
-from iosim.machine.sockets import EOF, Socket
+from iosim.machine.sockets import EOF, PARTIAL, Part, Socket, SocketCalls
 from iosim.machine.thread import (
     ENTRY,
     INTERRUPTED,
@@ -58,7 +60,7 @@ RECV: Final = "recv"
 SEND: Final = "send"
 TIMEOUT: Final = "timeout"
 READ: Final = "read"
-"""Sends `message` and waits for the answer, which nothing but a blocked thread can."""
+"""Has `message` answered by a call to `perform` that nothing but a blocked thread can do."""
 
 CQ_ENTRIES_PER_SQ_ENTRY: Final = 2
 
@@ -76,7 +78,9 @@ class Sqe:
         "message",
         "multishot",
         "ns",
+        "perform",
         "queued",
+        "sent_bytes",
         "silent",
         "size_bytes",
         "socket",
@@ -97,22 +101,26 @@ class Sqe:
         ns: int = 0,
         multishot: bool = False,
         silent: bool = False,
+        perform: "Callable[[Any], Generator[Any, Any, None]] | None" = None,
     ) -> None:
         self.kind = kind
         self.socket: Any = socket
         # What is sent, or whose time passes.
         self.message = message
         self.size_bytes = size_bytes
+        self.sent_bytes = 0
         self.ns = ns
         self.multishot = multishot
         # IOSQE_CQE_SKIP_SUCCESS: no CQE if all goes well.
         self.silent = silent
+        # What a worker does for a READ, given its own access to the kernel.
+        self.perform = perform
         # Watches its socket; is in the task work.
         self.armed = False
         self.queued = False
 
     def arm(self, uring: "Uring") -> None:
-        """Have what arrives on the socket queue task work."""
+        """Have what arrives on the socket, or for a send room in it, queue task work."""
         self.armed = True
         self.uring = uring
         self.socket.watchers.append(self)
@@ -124,7 +132,12 @@ class Sqe:
             self.socket.watchers.remove(self)
 
     def on_readable(self, socket: Socket) -> None:
-        if not self.queued:
+        if self.kind is not SEND and not self.queued:
+            self.uring.add_work(self)
+
+    def on_writable(self, socket: Socket) -> None:
+        if self.kind is SEND:
+            self.disarm()
             self.uring.add_work(self)
 
     def on_closed(self, socket: Socket) -> None:
@@ -210,7 +223,7 @@ def spin_round_ns(costs: Any) -> int:
     return max(1, int(costs.io_uring_sqpoll_round_ns))
 
 
-class UringCalls(Calls):
+class UringCalls(SocketCalls):
     """io_uring_setup, io_uring_enter, and what liburing does around them in user space."""
 
     __slots__ = ()
@@ -339,9 +352,7 @@ class UringCalls(Calls):
             sqe = sqes.popleft()
             self.thread.charge(SYSCALL, self.costs.io_uring_per_sqe_ns, "issue an SQE")
             if sqe.kind is SEND:
-                yield from self._send(sqe)
-                if not sqe.silent:
-                    done.append(Cqe(sqe, sqe.size_bytes, False))
+                yield from self._send(uring, sqe, done)
             elif sqe.kind is TIMEOUT:
                 yield from self._start_timer(uring, sqe)
             elif sqe.kind is READ:
@@ -350,20 +361,36 @@ class UringCalls(Calls):
                 yield from self._attempt(uring, sqe, done)
         yield from self._post(uring, done)
 
-    def _send(self, sqe: Sqe) -> Generator[Any, Any, None]:
-        """As sendto, from inside the kernel."""
-        thread, costs, message = self.thread, self.costs, sqe.message
+    def _send(self, uring: Uring, sqe: Sqe, done: list[Cqe]) -> Generator[Any, Any, None]:
+        """As sendto, from inside the kernel; what finds no room is sent when there is."""
+        thread, costs, message, outgoing = self.thread, self.costs, sqe.message, sqe.socket.outgoing
         message.begin(thread, self.now_ns)
         peer = sqe.socket.peer
-        ns = costs.sendto_ns + (sqe.size_bytes * costs.sendto_per_kib_ns >> 10)
+        part_bytes = sqe.size_bytes - sqe.sent_bytes
+        if outgoing is not None:
+            yield from self.catch_up()
+            part_bytes = min(part_bytes, outgoing.room_bytes)
+        ns = costs.sendto_ns + (part_bytes * costs.sendto_per_kib_ns >> 10)
         thread.charge(SYSCALL, ns, "send")
         if peer.softirq_on_sender:
             thread.charge(SOFTIRQ, costs.receive_softirq_ns, "receive softirq")
-        if thread.debt_ns and not self.undisturbed():
+        sqe.sent_bytes += part_bytes
+        complete = sqe.sent_bytes == sqe.size_bytes
+        if not complete:
+            thread.charge(SYSCALL, costs.io_uring_poll_arm_ns, "arm a poll")
+        if thread.debt_ns and (outgoing is not None or not self.undisturbed()):
             yield RUN
         at_ns = self.now_ns
         message.pause(at_ns)
-        peer.receive(sqe.socket, message, at_ns)
+        if outgoing is None:
+            peer.receive(sqe.socket, message, at_ns)
+        elif part_bytes:
+            outgoing.put(message, part_bytes, last=complete)
+        if not complete:
+            outgoing.wait_for_room(message)
+            sqe.arm(uring)
+        elif not sqe.silent:
+            done.append(Cqe(sqe, sqe.size_bytes, False))
 
     def _start_timer(self, uring: Uring, sqe: Sqe) -> Generator[Any, Any, None]:
         thread = self.thread
@@ -409,8 +436,10 @@ class UringCalls(Calls):
             if thread.debt_ns and not self.undisturbed():
                 yield RUN
             result.peer.accepted(result, self.now_ns)
-        elif result is EOF:
-            thread.charge(SYSCALL, costs.recvfrom_ns, "recv")
+        elif type(result) is Part:
+            result = self._receive_parts(socket.received, result, SYSCALL, costs.recvfrom_ns)
+            if result is not PARTIAL and result is not EOF:
+                result.pause(self.now_ns)
         else:
             result.begin(thread, self.now_ns)
             ns = costs.recvfrom_ns + (result.bytes * costs.recvfrom_per_kib_ns >> 10)
@@ -442,6 +471,8 @@ class UringCalls(Calls):
         for sqe in work:
             if sqe.kind is TIMEOUT or sqe.kind is READ:
                 done.append(Cqe(sqe, sqe.message, False))
+            elif sqe.kind is SEND:
+                yield from self._send(uring, sqe, done)
             else:
                 yield from self._attempt(uring, sqe, done)
         yield from self._post(uring, done)
@@ -523,20 +554,18 @@ class UringCalls(Calls):
             yield from self._spawn_in_kernel(name, partial(work, uring=uring))
 
     def do_reads(self, uring: Uring) -> Program:
-        """What a worker does for ever: the reads that block, one after the other."""
+        """What a worker does for ever: the calls that block, one after the other."""
         thread = self.thread
         while True:
             while not uring.reads:
                 yield uring.worker_queue
             sqe = uring.reads.popleft()
-            yield from self._send(sqe)
+            assert sqe.perform is not None
+            sqe.message.begin(thread, self.now_ns)
+            yield from sqe.perform(self)
             if thread.debt_ns:
                 yield RUN
-            while not sqe.socket.received:
-                yield sqe.socket.wait_queue
-            yield from self._take(sqe)
-            if thread.debt_ns:
-                yield RUN
+            sqe.message.pause(self.env._now)
             queue = uring.queue_work(sqe)
             if queue is not None:
                 self.wake(queue, "wake")

@@ -128,13 +128,34 @@ SERVING_REQUESTS = [
 ]
 
 
+ONE_BY_ONE: dict[str, dict[str, Any]] = {"io_uring": {"batch": 1}}
+
+
 @pytest.mark.parametrize("model", SERVING_REQUESTS)
 def test_every_io_model_is_mm1_when_nothing_costs(model: str) -> None:
-    """Exponential demands forget: whoever is served next, the mean response is M/M/1's."""
+    """Exponential demands forget: whoever is served next, the mean response is M/M/1's.
+
+    io_uring's answers would leave together when a batch has been handled: for it, one by one.
+    """
     load = Load(SERVICE_NS, 0.6)
-    scenario = load.scenario(EXPONENTIAL, 3_000, model=model, connections=500)
+    options = {model: ONE_BY_ONE.get(model, {})}
+    scenario = load.scenario(EXPONENTIAL, 3_000, model=options, connections=500)
     records = replicate(scenario, 6)
     assert_agrees(map(mean_response_ns, records), SERVICE_NS / 0.4, 0.25)
+
+
+def test_io_uring_answers_later_by_a_batch_but_is_no_less_busy() -> None:
+    """Answers wait for the batch's end; the demands, and so the utilization, are the same."""
+    load = Load(SERVICE_NS, 0.6)
+    for batch, one_by_one in zip(
+        *(
+            replicate(load.scenario(EXPONENTIAL, 3_000, model={"io_uring": options}), 3)
+            for options in ({}, {"batch": 1})
+        ),
+        strict=True,
+    ):
+        assert mean_response_ns(batch) > 1.1 * mean_response_ns(one_by_one)
+        assert utilization(batch) == pytest.approx(utilization(one_by_one), rel=0.01)
 
 
 # ----------------------------------------------------------------------- path by path

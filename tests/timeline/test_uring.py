@@ -1,6 +1,7 @@
 """io_uring: what each SQE costs and when, what is complete when, and that no arrival is lost."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ from served import served
 
 from iosim.io_models import io_uring
 from iosim.machine.kernel import Kernel
-from iosim.machine.sockets import EOF, Socket
+from iosim.machine.sending import SendBuffer
+from iosim.machine.sockets import EOF, PARTIAL, Part, Socket
 from iosim.machine.thread import ASLEEP, RUNNING
 from iosim.machine.uring import ACCEPT, READ, RECV, SEND, TIMEOUT, Sqe, Uring
 
@@ -269,7 +271,67 @@ def test_completions_beyond_the_ring_are_kept_and_end_a_multishot() -> None:
     assert bench.run(5_000) == [(440, "recv+ recv+"), (470, "recv")]
 
 
+def test_a_recv_that_finds_a_part_says_so() -> None:
+    bench = Bench(**COSTS)
+    socket = bench.socket()
+    letter = Letter(bench)
+    results = []
+
+    def program(kernel: Kernel) -> Steps:
+        ring = yield from kernel.io_uring_setup(8)
+        for _ in range(2):
+            kernel.fill(ring, Sqe(RECV, socket))
+            cqes = yield from wait(kernel, bench, ring)
+            results.extend(cqe.result for cqe in cqes)
+
+    bench.spawn("a", program)
+    for at_ns, part in ((1_000, Part(letter, 10, False)), (2_000, Part(letter, 54, True))):
+        bench.at(at_ns, partial(bench.machine.arrive, socket, part))
+    # Each time: received 100, posted 2.
+    assert bench.run(9_000) == [
+        (1_102, "recv"),
+        (2_000, "letter begun by a"),
+        (2_100, "letter paused"),
+        (2_102, "recv"),
+    ]
+    assert results == [PARTIAL, letter]
+
+
+class Reply(Letter):
+    """A letter that may have to wait for room."""
+
+    def has_room(self, now: int) -> None:
+        self._note("has room", now)
+
+
+def test_a_send_is_complete_when_there_has_been_room_for_all() -> None:
+    bench = Bench(**COSTS)
+    socket = bench.socket()
+    # A byte a us.
+    socket.outgoing = SendBuffer(bench.machine, socket, socket.peer, 30, 1_000_000)
+
+    def program(kernel: Kernel) -> Steps:
+        ring = yield from kernel.io_uring_setup(8)
+        kernel.fill(ring, Sqe(SEND, socket, Reply(), 40))
+        yield from wait(kernel, bench, ring)
+
+    bench.spawn("a", program)
+    # Issued at 44; of 40 bytes 30 go by 244, a poll is armed by 294. They leave from then on;
+    # a third has by 10,294: 10 more, 200, posted 2. The last is with the peer 40,000 after 294.
+    assert bench.run(90_000) == [(10_496, "send"), (40_294, "socket sent")]
+
+
 # ---------------------------------------------------------------------------- io-wq
+
+
+def asking(socket: Socket, letter: Letter) -> Callable[[Kernel], Steps]:
+    """A call that blocks: send `letter`, and sleep until there is an answer."""
+
+    def perform(kernel: Kernel) -> Steps:
+        yield from kernel.sendto(socket, letter, 64)
+        yield from kernel.recvfrom(socket)
+
+    return perform
 
 
 def test_a_read_that_blocks_is_done_by_a_thread_of_the_kernel() -> None:
@@ -278,24 +340,27 @@ def test_a_read_that_blocks_is_done_by_a_thread_of_the_kernel() -> None:
 
     def program(kernel: Kernel) -> Steps:
         ring = yield from kernel.io_uring_setup(8)
-        kernel.fill(ring, Sqe(READ, file, Letter(bench), 64))
+        kernel.fill(
+            ring, Sqe(READ, message=(letter := Letter(bench)), perform=asking(file, letter))
+        )
         yield from wait(kernel, bench, ring)
 
     bench.spawn("a", program)
     letter_at(bench, 5_000, file)
-    # Issued at 44, the worker there at 1,044: it asks, 200, and sleeps. At 5,000 it receives, 100,
+    # Issued at 44, the worker there at 1,044: it asks, 10 and 200, and
+    # sleeps after 10 more. At 5,000 it receives, 100,
     # and wakes the first, which posts the CQE, 2.
     assert bench.run(9_000) == [
         (11, "letter paused"),
         (1_044, "letter begun by iou-wrk 1"),
-        (1_244, "letter paused"),
-        (1_244, "file sent"),
+        (1_254, "letter paused"),
+        (1_254, "file sent"),
         (5_000, "letter begun by iou-wrk 1"),
         (5_100, "letter paused"),
         (5_102, "read"),
     ]
-    assert bench.moments("slept")[:2] == [(1_044, "slept", "a"), (1_244, "slept", "iou-wrk 1")]
-    assert bench.cpu(1)["syscall"] == 200 + 100 + 7
+    assert bench.moments("slept")[:2] == [(1_044, "slept", "a"), (1_264, "slept", "iou-wrk 1")]
+    assert bench.cpu(1)["syscall"] == 10 + 200 + 10 + 100 + 7
 
 
 def test_there_are_only_so_many_such_threads() -> None:
@@ -305,7 +370,7 @@ def test_there_are_only_so_many_such_threads() -> None:
     def program(kernel: Kernel) -> Steps:
         ring = yield from kernel.io_uring_setup(8, workers=1)
         for file in files:
-            kernel.fill(ring, Sqe(READ, file, Letter(), 64))
+            kernel.fill(ring, Sqe(READ, message=(letter := Letter()), perform=asking(file, letter)))
         yield from wait(kernel, bench, ring)
         yield from wait(kernel, bench, ring)
 
@@ -314,9 +379,9 @@ def test_there_are_only_so_many_such_threads() -> None:
     bench.arrive(8_000, files[1])
     # The second is begun when the first is done.
     assert bench.run(9_000) == [
-        (245, "file 0 sent"),
+        (255, "file 0 sent"),
         (5_102, "read"),
-        (5_300, "file 1 sent"),
+        (5_310, "file 1 sent"),
         (8_102, "read"),
     ]
     assert [thread.name for thread in bench.machine.threads] == ["iou-wrk 1"]

@@ -254,7 +254,7 @@ def check(
     """Tell every mistake in scenarios, with line and column."""
     from iosim.profile import load as load_profile
     from iosim.report.summary import describe
-    from iosim.scenario import load
+    from iosim.scenario import check_files, load
 
     code = 0
     for file in scenarios:
@@ -263,6 +263,7 @@ def check(
             # The shipped profiles are sound, and reading one takes as long as all the rest.
             if not (SHIPPED_PROFILES / f"{loaded.machine.profile}.yaml").is_file():
                 load_profile(loaded.machine.profile, loaded.folder)
+            check_files(loaded)
         except IosimError as error:
             _tell(str(error))
             code = error.exit_code

@@ -406,6 +406,13 @@ def require_sound(scenario: Scenario) -> None:
         raise ScenarioError(problems)
 
 
+def check_files(scenario: Scenario) -> None:
+    """Check the files that the workload reads, if any. Raises ScenarioError."""
+    check = getattr(kinds("workloads")[scenario.workload.kind], "check_files", None)
+    if check is not None:
+        check(scenario.workload.options, scenario.folder)
+
+
 def _named_after(file: str) -> str:
     """A file's name without its extension; what no output could hold of it is replaced."""
     return "".join(char if char.isprintable() else "\ufffd" for char in Path(file).stem)
@@ -587,7 +594,7 @@ def _limits(scenario: Scenario, source: Source) -> list[Problem]:
             )
         )
     expected = _requests_per_s(scenario) * scenario.run.duration / 1e9
-    if expected < 1:
+    if 0 < expected < 1:  # of 0 the rate is unknown
         problems.append(
             _problem(
                 source,
@@ -624,7 +631,7 @@ def _counts(
 
 
 def _requests_per_s(scenario: Scenario) -> float:
-    """How many requests there may be a second, roughly, and rather too many."""
+    """How many requests there may be a second, roughly, and rather too many; 0: unknown."""
     options = scenario.workload.options
     if hasattr(options, "requests_per_s"):
         return float(options.requests_per_s)

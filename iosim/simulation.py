@@ -37,7 +37,7 @@ from iosim.profile import load as load_profile
 from iosim.record import Record, ThreadRecord
 from iosim.recording import SLICES, Observation, cut_warm_up
 from iosim.results import ModelResult, Results, model_result
-from iosim.scenario import Scenario, label_of, require_sound
+from iosim.scenario import Scenario, check_files, label_of, require_sound
 from iosim.slo import SHORT_NAMES, Verdict, known_metrics
 from iosim.statistics import is_precise, replications_needed
 from iosim.streams import Streams
@@ -279,6 +279,7 @@ def simulate(
     if jobs is not None and (type(jobs) is not int or jobs < 1):
         raise UsageError(f"jobs: expected at least 1, or None for one a core, found {shown(jobs)}")
     require_sound(scenario)
+    check_files(scenario)
     if isinstance(precision, str):
         precision = Precision.parse(precision)
     if profile is None:

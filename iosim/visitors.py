@@ -258,13 +258,19 @@ class Visitors(Clients):
 
     # ----------------------------------------------------------------------- requests
 
-    def offer_later(self, intended_ns: int, client: Client) -> None:
-        """Offer a request at the moment when it is meant to be sent."""
+    def offer_later(
+        self, intended_ns: int, client: Client, sizes: tuple[int, int] | None = None
+    ) -> None:
+        """Offer a request, of other than the usual sizes maybe, when it is meant to be sent."""
         due_ns = max(intended_ns, self._env._now)
-        self.later.at(due_ns, partial(self._offer, intended_ns, client))
+        self.later.at(due_ns, partial(self._offer, intended_ns, client, sizes))
 
-    def _offer(self, intended_ns: int, client: Any, attempt: int = 0) -> None:
+    def _offer(
+        self, intended_ns: int, client: Any, sizes: tuple[int, int] | None, attempt: int = 0
+    ) -> None:
         request = self._new(intended_ns, client, self.network.delays_ns())
+        if sizes is not None:
+            request.bytes, request.reply_bytes = sizes
         request.attempt = attempt
         request.connection = None
         if client.busy:
@@ -356,7 +362,8 @@ class Visitors(Clients):
         if request.attempt < self.habits.retries:
             self.retries += 1
             again_ns = now + self.habits.backoff_ns
-            offer = partial(self._offer, again_ns, request.client, request.attempt + 1)
+            sizes = request.bytes, request.reply_bytes
+            offer = partial(self._offer, again_ns, request.client, sizes, request.attempt + 1)
             self.later.at(again_ns, offer)
         else:
             self._ended(request, now)
@@ -378,7 +385,7 @@ def habits_of(options: "Requests", send_buffer_bytes: int) -> Habits | None:
         hangs_up=options.on_timeout == "close",
     )
     if habits == replace(PLAIN, send_buffer_bytes=send_buffer_bytes) and (
-        options.request <= READ_BYTES
+        options.largest_request <= READ_BYTES
     ):
         return None
     return habits

@@ -110,3 +110,8 @@ class Requests(Options):
         default=None,
         description="Requests that may wait at the clients for their connection; more are refused.",
     )
+
+    @property
+    def largest_request(self) -> int:
+        """Bytes that no request exceeds."""
+        return self.request

@@ -173,7 +173,9 @@ def _server(
         connections=None if options.connections.lifetime else options.connections.total,
         cancel=scenario.server.cancel,
     )
-    source = workload.Source(options, clients, streams)
+    reads_files = hasattr(workload, "check_files")
+    where = (scenario.folder,) if reads_files else ()
+    source = workload.Source(options, clients, streams, *where)
     machine.spawn("main", lambda kernel: program(kernel, server, model.options))
     return World(
         machine.env,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -268,6 +269,12 @@ REQUESTS: dict[str, Data] = {
                 "rates": [{"for": "2ms", "rate": "5k/s"}, {"for": "1ms", "rate": "30k/s"}],
                 "connections": {"total": 20},
             }
+        },
+    },
+    "a trace": {
+        **_case([CPU, CALL], cores=2, network=FAR),
+        "workload": {
+            "trace": {"file": str(Path(__file__).parent / "trace.csv"), "connections": {"total": 5}}
         },
     },
     "nothing to do": _case([], cores=2, network=NIC),

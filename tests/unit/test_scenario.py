@@ -494,8 +494,8 @@ BROKEN = {
     "a misspelt workload": (
         "open:",
         "opne:",
-        "17:3: workload.opne: expected one workload: 'closed', 'on_off', 'open',"
-        " 'producer_consumer' or 'varying', found 'opne'; did you mean 'open'?",
+        "17:3: workload.opne: expected one workload: 'closed', 'on_off', 'open', "
+        "'producer_consumer', 'trace' or 'varying', found 'opne'; did you mean 'open'?",
     ),
     "a rate of zero": (
         "rate: 2k/s",

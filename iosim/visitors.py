@@ -14,8 +14,9 @@ What it models, on top of `iosim.clients`:
 - *retries*: after a timeout the request is asked again, as a new one, a little later.
 - *hanging up*: a client that gives up closes its connection; the late answer is lost.
 
-Not modelled: SYN cookies, TIME_WAIT, reset connections, keep-alive time-outs of the server,
-congestion control; the clients' core is not occupied by pieces and slow reading.
+Not modelled: SYN cookies, the end of SYN retries, TIME_WAIT, reset connections, keep-alive
+time-outs of the server, congestion control; the clients' core is not occupied by pieces and
+slow reading.
 Source: listen(2), tcp(7) (tcp_syn_retries); Linux 6.18 net/ipv4/tcp_ipv4.c.
 Validated by: tests/timeline/test_visitors.py, tests/conformance
 """
@@ -23,6 +24,7 @@ Validated by: tests/timeline/test_visitors.py, tests/conformance
 from collections import deque
 from dataclasses import dataclass, replace
 from functools import partial
+from heapq import heappop, heappush
 from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
@@ -79,7 +81,7 @@ class Visitor(Client):
         "arrives_ns",
         "line_free_ns",
         "outstanding",
-        "under_way",
+        "places_ns",
     )
 
     clients: "Visitors"
@@ -88,11 +90,11 @@ class Visitor(Client):
         super().__init__(clients, number)
         # Taken from the queue and not yet sent: the connection is being opened or closed.
         self._pending: deque[Request] = deque()
-        # Taken from the queue and not yet answered.
-        self.under_way = 0
+        # For each further request that may be under way: from when on. A heap.
+        self.places_ns = [0] * clients.habits.pipeline
         # On the present connection: requests sent, and those that wait for their answer.
         self._sent = 0
-        self.outstanding = 0
+        self.outstanding: set[Request] = set()
         self._syns = 0
         # When it will have sent its last piece, and when that will be at the server.
         self.line_free_ns = self.arrives_ns = 0
@@ -115,7 +117,7 @@ class Visitor(Client):
     @property
     def busy(self) -> bool:
         """True if no further request can be under way on the connection."""
-        return self.under_way >= self.clients.habits.pipeline
+        return not self.places_ns
 
     @busy.setter
     def busy(self, _: bool) -> None:
@@ -140,13 +142,13 @@ class Visitor(Client):
 
     def _forget(self) -> None:
         """One request less is under way: it has timed out before it was sent."""
-        self.under_way -= 1
+        heappush(self.places_ns, self.clients.machine.env._now)
         self.clients.send_next(self)
 
     def _send(self, request: Request) -> None:
         assert self.socket is not None
         self._sent += 1
-        self.outstanding += 1
+        self.outstanding.add(request)
         request.connection = self.socket
         self.clients.transmit(self, request)
 
@@ -157,26 +159,26 @@ class Visitor(Client):
 
     def _ask(self) -> None:
         """Ask for a connection now: it reaches the server's accept queue a little later."""
+        asked_ns = self.clients.machine.env._now
         arrives_ns, open_ns = self.clients.network.connect()
-        self.clients.later.at(arrives_ns, partial(self._arrive, open_ns - arrives_ns))
+        self.clients.later.at(arrives_ns, partial(self._arrive, asked_ns, open_ns))
 
-    def _arrive(self, back_ns: int) -> None:
+    def _arrive(self, asked_ns: int, open_ns: int) -> None:
         clients = self.clients
         if clients.listener_is_full(self):
             clients.listen_overflows += 1
-            again_ns = clients.machine.env._now + (SYN_RETRY_NS << (self._syns - 1))
-            self._connect(again_ns)
+            self._connect(asked_ns + (SYN_RETRY_NS << (self._syns - 1)))
             return
         clients.connections_opened += 1
         socket = Socket(f"connection {self.number}", self)
         self._prepare(socket)
         clients.network.open(clients.listener_of(self), socket)
-        clients.later.at(clients.machine.env._now + back_ns, partial(self._opened, socket))
+        clients.later.at(open_ns, partial(self._opened, socket))
 
     def _opened(self, socket: Socket) -> None:
         self.socket = socket
         self._syns = 0
-        self._sent = self.outstanding = 0
+        self._sent = 0
         lifetime = self.clients.habits.lifetime
         while self._pending and self._sent != lifetime:
             request = self._pending.popleft()
@@ -190,16 +192,22 @@ class Visitor(Client):
     def receive(self, socket: Socket, message: Request, at_ns: int) -> None:
         if socket is not self.socket:
             return  # it has hung up: the answer is lost
-        self.under_way -= 1
-        self.outstanding -= 1
+        last_ns, habits = self.free_ns, self.clients.habits
         super().receive(socket, message, at_ns)
-        if self._sent == self.clients.habits.lifetime and not self.outstanding:
+        arrival_ns, self.free_ns = self.free_ns, max(last_ns, self.free_ns)
+        if message.state == WAITING and habits.hangs_up:
+            return  # it will come too late: the client will have hung up
+        self.outstanding.remove(message)
+        heappush(self.places_ns, arrival_ns)
+        self.clients.send_next(self)
+        if self._sent == habits.lifetime and not self.outstanding:
             self.hang_up(self.free_ns)
 
     def hang_up(self, at_ns: int) -> None:
         """Close the connection at `at_ns`; open another if one is wanted."""
         socket, self.socket = self.socket, None
         assert socket is not None
+        self.line_free_ns = self.arrives_ns = 0
         clients = self.clients
         clients.later.at(clients.network.close(at_ns), partial(clients.hang_up, socket))
         if self._pending and not self._syns:
@@ -207,11 +215,14 @@ class Visitor(Client):
 
     def give_up(self, request: Request) -> None:
         """`request` has timed out: close the connection on which it is under way, if any."""
-        if self.socket is not None and request.connection is self.socket:
-            self.outstanding -= 1
-            self.hang_up(self.clients.machine.env._now)
-            self._forget()
-        # else: it has not been sent, and will not be.
+        if request not in self.outstanding:
+            return  # it has not been sent, and will not be, or was lost with its connection
+        now = self.clients.machine.env._now
+        for _ in self.outstanding:  # the others' answers are lost as well
+            heappush(self.places_ns, now)
+        self.outstanding.clear()
+        self.hang_up(now)
+        self.clients.send_next(self)
 
     def closed(self, socket: Socket) -> None:
         if socket is self.socket:
@@ -249,10 +260,8 @@ class Visitors(Clients):
 
     def offer_later(self, intended_ns: int, client: Client) -> None:
         """Offer a request at the moment when it is meant to be sent."""
-        if intended_ns <= self._env._now:
-            self._offer(intended_ns, client)
-        else:
-            self.later.at(intended_ns, partial(self._offer, intended_ns, client))
+        due_ns = max(intended_ns, self._env._now)
+        self.later.at(due_ns, partial(self._offer, intended_ns, client))
 
     def _offer(self, intended_ns: int, client: Any, attempt: int = 0) -> None:
         request = self._new(intended_ns, client, self.network.delays_ns())
@@ -261,7 +270,14 @@ class Visitors(Clients):
         if client.busy:
             self._queue(request, client)
         else:
-            client.under_way += 1
+            self._take(request, client)
+
+    def _take(self, request: Request, client: Visitor) -> None:
+        """Let `client` have `request` as soon as there is a place for it."""
+        place_ns = heappop(client.places_ns)
+        if place_ns > self._env._now:  # the answer before is on its way
+            self.later.at(place_ns, partial(client.take, request))
+        else:
             client.take(request)
 
     def send_next(self, client: Any) -> None:
@@ -269,9 +285,7 @@ class Visitors(Clients):
             self._waiting -= 1
             waiting = client.waiting.popleft()
             if waiting.state == WAITING:
-                client.under_way += 1
-                start_ns = max(client.free_ns, self._env._now)
-                self.later.at(start_ns, partial(client.take, waiting))
+                self._take(waiting, client)
 
     def transmit(self, client: Visitor, request: Request) -> None:
         """`request` leaves its client now, whole or in pieces."""
@@ -295,18 +309,23 @@ class Visitors(Clients):
 
     def _send_piece(self, request: Request, left: int, piece_bytes: int, gap_ns: int) -> None:
         """Send the next piece of `request`, of which `left` bytes are to be sent."""
-        if request.connection.hung_up:
-            return
         client: Visitor = request.client
-        size_bytes = min(left, piece_bytes)
+        if request.connection is not client.socket:
+            return  # it has hung up
         now = self._env._now
-        part = Part(request, size_bytes, last=size_bytes == left)
-        due_ns = max(client.arrives_ns, self.arrival_ns(now, request.delays_ns[0]))
-        client.arrives_ns = due_ns  # they do not overtake each other
-        self.later.at(due_ns, partial(self._deliver_part, request.connection, part))
-        if not part.last:
-            rest = partial(self._send_piece, request, left - size_bytes, piece_bytes, gap_ns)
-            self.later.at(now + gap_ns, rest)
+        while True:
+            size_bytes = min(left, piece_bytes)
+            left -= size_bytes
+            part = Part(request, size_bytes, last=not left)
+            due_ns = max(client.arrives_ns, self.arrival_ns(now, request.delays_ns[0]))
+            client.arrives_ns = due_ns  # they do not overtake each other
+            self.later.at(due_ns, partial(self._deliver_part, request.connection, part))
+            if not left:
+                return
+            if gap_ns:
+                rest = partial(self._send_piece, request, left, piece_bytes, gap_ns)
+                self.later.at(now + gap_ns, rest)
+                return
 
     def _deliver_part(self, socket: Socket, part: Part) -> None:
         if not socket.hung_up:

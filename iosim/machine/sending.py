@@ -14,13 +14,15 @@ Validated by: tests/timeline/test_sending.py
 """
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from iosim.machine.thread import WaitQueue
 
 if TYPE_CHECKING:
     from iosim.machine.machine import Machine
     from iosim.machine.sockets import Peer, Socket
+
+NS_PER_S: Final = 1_000_000_000
 
 
 class SendBuffer:
@@ -29,7 +31,7 @@ class SendBuffer:
     __slots__ = (
         "_bytes_per_s",
         "_discards",
-        "_empty_ns",
+        "_empty",
         "_machine",
         "_peer",
         "_size_bytes",
@@ -51,17 +53,17 @@ class SendBuffer:
         self._socket = socket
         self._size_bytes = size_bytes
         self._bytes_per_s = bytes_per_s
-        # When all that is in it will have left.
-        self._empty_ns = 0
+        # When all that is in it will have left, in ns times bytes a second: exact.
+        self._empty = 0
         # The peer has hung up: what is sent goes nowhere.
         self._discards = False
-        # The message that did not fit as a whole, while its sender waits for room.
-        self._unfinished: Any = None
+        # The messages that did not fit as a whole, while their senders wait for room.
+        self._unfinished: list[Any] = []
         self.wait_queue = WaitQueue(f"send buffer of {socket.name}")
 
     def _queued_bytes(self) -> int:
-        left_ns = self._empty_ns - self._machine.env._now
-        return max(0, -(-left_ns * self._bytes_per_s // 1_000_000_000))
+        left = self._empty - self._machine.env._now * self._bytes_per_s
+        return max(0, -(-left // NS_PER_S))
 
     @property
     def room_bytes(self) -> int:
@@ -78,10 +80,11 @@ class SendBuffer:
         now = self._machine.env._now
         if self._discards:
             return
-        left_ns = -(-size_bytes * 1_000_000_000 // self._bytes_per_s)
-        self._empty_ns = max(self._empty_ns, now) + left_ns
+        self._empty = max(self._empty, now * self._bytes_per_s) + size_bytes * NS_PER_S
         if last:
-            self._machine.timers.at(self._empty_ns, partial(self._left, message))
+            self._machine.timers.at(
+                -(-self._empty // self._bytes_per_s), partial(self._left, message)
+            )
 
     def _left(self, message: Any) -> None:
         if not self._discards:
@@ -91,23 +94,26 @@ class SendBuffer:
 
     def wait_for_room(self, message: Any) -> None:
         """Tell sleepers and watchers when the socket is writable again."""
-        if self._unfinished is None:
-            queued_ns = self._size_bytes * 2 * 1_000_000_000 // (3 * self._bytes_per_s)
-            due_ns = max(self._machine.env._now, self._empty_ns - queued_ns)
+        if not self._unfinished:
+            left = self._empty - 2 * self._size_bytes // 3 * NS_PER_S
+            due_ns = max(self._machine.env._now, -(-left // self._bytes_per_s))
             self._machine.timers.at(due_ns, self._tell)
-        self._unfinished = message
+        self._unfinished.append(message)
 
     def _tell(self) -> None:
-        message, self._unfinished = self._unfinished, None
-        if message is None:
+        if not self._unfinished:
             return  # told already, when the peer hung up
-        message.has_room(self._machine.env._now)
-        self._machine.wake_one(self.wait_queue)
+        messages, self._unfinished = self._unfinished, []
+        for message in messages:
+            message.has_room(self._machine.env._now)
+        # All of them: the room may do for several.
+        for _ in tuple(self.wait_queue.sleepers):
+            self._machine.wake_one(self.wait_queue)
         for watcher in tuple(self._socket.watchers):
             watcher.on_writable(self._socket)
 
     def discard(self) -> None:
         """The peer has hung up: nothing more leaves, and nobody waits any longer."""
         self._discards = True
-        self._empty_ns = 0
+        self._empty = 0
         self._tell()

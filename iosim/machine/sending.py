@@ -59,8 +59,8 @@ class SendBuffer:
         self._unfinished: Any = None
         self.wait_queue = WaitQueue(f"send buffer of {socket.name}")
 
-    def _queued_bytes(self) -> int:
-        left_ns = self._empty_ns - self._machine.env._now
+    def _queued_bytes(self, ahead_ns: int = 0) -> int:
+        left_ns = self._empty_ns - self._machine.env._now - ahead_ns
         return max(0, -(-left_ns * self._bytes_per_s // 1_000_000_000))
 
     @property
@@ -68,10 +68,9 @@ class SendBuffer:
         """How much sendto would take now."""
         return self._size_bytes - self._queued_bytes()
 
-    @property
-    def writable(self) -> bool:
-        """Whether poll(2) and epoll(7) call the socket writable."""
-        return 3 * self._queued_bytes() <= 2 * self._size_bytes
+    def writable(self, ahead_ns: int = 0) -> bool:
+        """Whether poll(2) and epoll(7) call the socket writable, in `ahead_ns` from now."""
+        return 3 * self._queued_bytes(ahead_ns) <= 2 * self._size_bytes
 
     def put(self, message: Any, size_bytes: int, last: bool) -> None:
         """Take bytes of `message`; there must be room. `last`: its last ones."""
@@ -92,7 +91,8 @@ class SendBuffer:
     def wait_for_room(self, message: Any) -> None:
         """Tell sleepers and watchers when the socket is writable again."""
         if self._unfinished is None:
-            queued_ns = self._size_bytes * 2 * 1_000_000_000 // (3 * self._bytes_per_s)
+            # Of whole bytes: at that instant it is writable, and not a byte short of it.
+            queued_ns = self._size_bytes * 2 // 3 * 1_000_000_000 // self._bytes_per_s
             due_ns = max(self._machine.env._now, self._empty_ns - queued_ns)
             self._machine.timers.at(due_ns, self._tell)
         self._unfinished = message

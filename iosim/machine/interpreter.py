@@ -264,8 +264,7 @@ class CPythonKernel(Kernel):
         exclusive: bool = False,
         events: str = EPOLLIN,
     ) -> Generator[Any, Any, None]:
-        added = super().epoll_ctl_add(epoll, socket, edge, oneshot, exclusive, events)
-        return self._outside(added)
+        return self._outside(super().epoll_ctl_add(epoll, socket, edge, oneshot, exclusive, events))
 
     def epoll_ctl_mod(self, epoll: Epoll, socket: Socket, events: str) -> Generator[Any, Any, None]:
         return self._outside(super().epoll_ctl_mod(epoll, socket, events))

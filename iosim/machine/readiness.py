@@ -49,10 +49,10 @@ NOTHING: Final = "0"
 """What to wait for in a socket: data, room in its send buffer, nothing for now."""
 
 
-def is_ready(socket: Socket, events: str) -> bool:
-    """Whether what is waited for is there."""
+def is_ready(socket: Socket, events: str, ahead_ns: int = 0) -> bool:
+    """Whether what is waited for is there; asked by who is `ahead_ns` ahead of the clock."""
     if events is EPOLLOUT:
-        return socket.outgoing is None or socket.outgoing.writable
+        return socket.outgoing is None or socket.outgoing.writable(ahead_ns)
     return events is EPOLLIN and bool(socket.received)
 
 
@@ -471,10 +471,15 @@ class ReadinessCalls(Calls):
         ready, epoll.ready = epoll.ready, []
         events: list[Socket] = []
         put_back = epoll.ready
+        ahead_ns = self.thread.debt_ns
         looked_at = 0
         for looked_at, item in enumerate(ready, 1):
             socket = item.socket
-            if not (socket.received if item.events is EPOLLIN else item.ready):
+            if not (
+                socket.received
+                if item.events is EPOLLIN
+                else is_ready(socket, item.events, ahead_ns)
+            ):
                 item.listed = False
                 continue
             events.append(socket)

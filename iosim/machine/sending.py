@@ -61,8 +61,8 @@ class SendBuffer:
         self._unfinished: list[Any] = []
         self.wait_queue = WaitQueue(f"send buffer of {socket.name}")
 
-    def _queued_bytes(self) -> int:
-        left = self._empty - self._machine.env._now * self._bytes_per_s
+    def _queued_bytes(self, ahead_ns: int = 0) -> int:
+        left = self._empty - (self._machine.env._now + ahead_ns) * self._bytes_per_s
         return max(0, -(-left // NS_PER_S))
 
     @property
@@ -70,10 +70,9 @@ class SendBuffer:
         """How much sendto would take now."""
         return self._size_bytes - self._queued_bytes()
 
-    @property
-    def writable(self) -> bool:
-        """Whether poll(2) and epoll(7) call the socket writable."""
-        return 3 * self._queued_bytes() <= 2 * self._size_bytes
+    def writable(self, ahead_ns: int = 0) -> bool:
+        """Whether poll(2) and epoll(7) call the socket writable, in `ahead_ns` from now."""
+        return 3 * self._queued_bytes(ahead_ns) <= 2 * self._size_bytes
 
     def put(self, message: Any, size_bytes: int, last: bool) -> None:
         """Take bytes of `message`; there must be room. `last`: its last ones."""
@@ -95,6 +94,7 @@ class SendBuffer:
     def wait_for_room(self, message: Any) -> None:
         """Tell sleepers and watchers when the socket is writable again."""
         if not self._unfinished:
+            # Of whole bytes: at that instant it is writable, and not a byte short of it.
             left = self._empty - 2 * self._size_bytes // 3 * NS_PER_S
             due_ns = max(self._machine.env._now, -(-left // self._bytes_per_s))
             self._machine.timers.at(due_ns, self._tell)

@@ -25,7 +25,7 @@ def test_writable_when_told(size_bytes: int, bytes_per_s: int, now_ns: int) -> N
     timers, found = Timers(), []
     env = SimpleNamespace(_now=now_ns)
     machine: Any = SimpleNamespace(env=env, timers=timers, wake_one=lambda queue: None)
-    watcher = SimpleNamespace(on_writable=lambda socket: found.append(buffer.writable))
+    watcher = SimpleNamespace(on_writable=lambda socket: found.append(buffer.writable()))
     socket: Any = SimpleNamespace(name="", watchers=[watcher])
     message: Any = SimpleNamespace(has_room=lambda now: None)
     peer: Any = SimpleNamespace()

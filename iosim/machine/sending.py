@@ -29,6 +29,7 @@ class SendBuffer:
     """Bytes on their way out of one socket."""
 
     __slots__ = (
+        "_armed",
         "_bytes_per_s",
         "_discards",
         "_empty",
@@ -57,6 +58,8 @@ class SendBuffer:
         self._empty = 0
         # The peer has hung up: what is sent goes nowhere.
         self._discards = False
+        # Whether a look at whether the socket is writable again is due.
+        self._armed = False
         # The messages that did not fit as a whole, while their senders wait for room.
         self._unfinished: list[Any] = []
         self.wait_queue = WaitQueue(f"send buffer of {socket.name}")
@@ -93,16 +96,30 @@ class SendBuffer:
 
     def wait_for_room(self, message: Any) -> None:
         """Tell sleepers and watchers when the socket is writable again."""
-        if not self._unfinished:
-            # Of whole bytes: at that instant it is writable, and not a byte short of it.
-            left = self._empty - 2 * self._size_bytes // 3 * NS_PER_S
-            due_ns = max(self._machine.env._now, -(-left // self._bytes_per_s))
-            self._machine.timers.at(due_ns, self._tell)
         self._unfinished.append(message)
+        if not self._armed:
+            self._arm()
+
+    def take_up(self, message: Any) -> None:
+        """The sender of `message` tries again, told or not: its message waits no longer."""
+        if message in self._unfinished:
+            self._unfinished.remove(message)
+
+    def _arm(self) -> None:
+        # Of whole bytes: at that instant it is writable, and not a byte short of it.
+        left = self._empty - 2 * self._size_bytes // 3 * NS_PER_S
+        due_ns = max(self._machine.env._now, -(-left // self._bytes_per_s))
+        self._machine.timers.at(due_ns, self._look)
+        self._armed = True
+
+    def _look(self) -> None:
+        self._armed = False
+        if not self.writable():
+            self._arm()  # somebody has tried again meanwhile, and filled it
+        elif self._unfinished:
+            self._tell()
 
     def _tell(self) -> None:
-        if not self._unfinished:
-            return  # told already, when the peer hung up
         messages, self._unfinished = self._unfinished, []
         for message in messages:
             message.has_room(self._machine.env._now)
@@ -115,5 +132,6 @@ class SendBuffer:
     def discard(self) -> None:
         """The peer has hung up: nothing more leaves, and nobody waits any longer."""
         self._discards = True
+        self._armed = False
         self._empty = 0
         self._tell()

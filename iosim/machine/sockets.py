@@ -323,6 +323,7 @@ class SocketCalls(Calls):
         thread.charge(ENTRY, costs.sendto_whole_ns, "sendto")
         if socket.peer is not None and socket.peer.softirq_on_sender:
             thread.charge(SOFTIRQ, costs.receive_softirq_ns, "receive softirq")
+        outgoing.take_up(message)
         sent_bytes = 0
         while True:
             if thread.debt_ns:

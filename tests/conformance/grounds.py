@@ -216,7 +216,7 @@ REQUESTS: dict[str, Data] = {
     ),
     "several large answers for slow readers at once": _case(
         [SLEEP],
-        rate="2k/s",
+        rate="5k/s",
         workload={
             "reply": "100KiB",
             "connections": {"total": 4, "receive_rate": "200MB/s", "pipeline": 4},

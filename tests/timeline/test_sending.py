@@ -90,9 +90,9 @@ def test_a_third_of_the_buffer_makes_it_writable() -> None:
     bench.spawn("a", sending(bench, socket, 90))
     bench.run(299)
     assert socket.outgoing is not None
-    assert (socket.outgoing.writable, socket.outgoing.room_bytes) == (False, 29)
+    assert (socket.outgoing.writable(), socket.outgoing.room_bytes) == (False, 29)
     bench.run(300)
-    assert (socket.outgoing.writable, socket.outgoing.room_bytes) == (True, 30)
+    assert (socket.outgoing.writable(), socket.outgoing.room_bytes) == (True, 30)
 
 
 def test_epoll_tells_of_room_at_a_third_free() -> None:
@@ -198,7 +198,7 @@ def test_when_watchers_are_told_the_socket_is_writable(bytes_per_s: int, size_by
         def on_closed(self, socket: Socket) -> None: ...
 
         def on_writable(self, socket: Socket) -> None:
-            told.append(outgoing.writable)
+            told.append(outgoing.writable())
 
     socket.watchers.append(Watcher())
     outgoing.put(Answer(), size_bytes, last=False)

@@ -4,12 +4,13 @@
       ├─ ScenarioError          bad input: every problem of a file at once; exit code 2
       ├─ UsageError             a bad command line or bad API arguments; exit code 2
       ├─ PluginError            a plug-in that cannot be loaded or lacks something; exit code 2
-      └─ SimulationError        a run that cannot go on; exit code 1
-           ├─ Deadlock          threads wait for each other's locks; names the cycle
-           ├─ Stalled           every thread waits and nothing can wake one; names each wait
-           ├─ Livelock          a thread loops without consuming time
-           ├─ DescriptorLimit   a descriptor that a syscall cannot take, as select(2) above 1,023
-           └─ WorkerDied        the process in which it was simulated has ended
+      ├─ SimulationError        a run that cannot go on; exit code 1
+      │    ├─ Deadlock          threads wait for each other's locks; names the cycle
+      │    ├─ Stalled           every thread waits and nothing can wake one; names each wait
+      │    ├─ Livelock          a thread loops without consuming time
+      │    ├─ DescriptorLimit   a descriptor that a syscall cannot take, as select(2) above 1,023
+      │    └─ WorkerDied        the process in which it was simulated has ended
+      └─ MeasurementError       a run for real that this machine or a process has ended; exit code 1
 
     ValueError
       └─ Mismatch               one value that is not what was expected, before its place is known
@@ -60,6 +61,10 @@ class IosimError(Exception):
     """Anything iosim refuses or cannot finish."""
 
     exit_code: ClassVar[int] = 1
+
+
+class MeasurementError(IosimError):
+    """Tell why a run for real came to nothing."""
 
 
 class ScenarioError(IosimError):

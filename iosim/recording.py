@@ -185,7 +185,7 @@ class Observation:
     memory_bytes: dict[str, int]
     memory_peak_bytes: int
     workers: tuple[int, ...]
-    fates: dict[str, int]
+    fates: dict[str, Any]
     threads: tuple[ThreadRecord, ...]
     order: str
     replication: int

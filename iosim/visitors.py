@@ -25,7 +25,6 @@ from collections import deque
 from dataclasses import dataclass, replace
 from functools import partial
 from heapq import heappop, heappush
-from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
 from iosim.clients import SETTLING_NS, Client, Clients
@@ -375,7 +374,7 @@ def habits_of(options: "Requests", send_buffer_bytes: int) -> Habits | None:
     habits = Habits(
         lifetime=connections.lifetime,
         pipeline=connections.pipeline,
-        slow=ceil(connections.active_count * slow.share) if slow else 0,
+        slow=connections.slow_count,
         piece_bytes=slow.piece if slow else 0,
         gap_ns=slow.gap if slow else 0,
         receive_bytes_per_s=connections.receive_rate,

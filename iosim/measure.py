@@ -321,10 +321,10 @@ class Process:
 
         child = self._child
         assert child.stdout is not None and child.stderr is not None
-        line = ""
-        # A line is written at once: what is readable is whole.
-        if select.select([child.stdout], [], [], limit_s)[0]:
-            line = child.stdout.readline()
+        # A line is written at once: what is readable is whole, or the end.
+        if not select.select([child.stdout], [], [], limit_s)[0]:
+            raise MeasurementError(f"the {self._name} did not say {word!r} in {limit_s:g} s")
+        line = child.stdout.readline()
         found, _, rest = line.strip().partition(" ")
         if found == word:
             return rest
@@ -332,8 +332,6 @@ class Process:
             raise MeasurementError(rest)
         if line:
             raise MeasurementError(f"the {self._name} said {line.strip()!r}, not {word!r}")
-        if child.poll() is None and not line:
-            raise MeasurementError(f"the {self._name} did not say {word!r} in {limit_s:g} s")
         last = child.stderr.read().strip().splitlines()[-1:] or [_how_ended(child.wait())]
         raise MeasurementError(f"the {self._name} ended: {last[0]}")
 

@@ -266,12 +266,21 @@ class Visitors(Clients):
         self.later.at(due_ns, partial(self._offer, intended_ns, client, sizes))
 
     def _offer(
-        self, intended_ns: int, client: Any, sizes: tuple[int, int] | None, attempt: int = 0
+        self,
+        intended_ns: int,
+        client: Any,
+        sizes: tuple[int, int] | None,
+        again: Request | None = None,
     ) -> None:
+        """Offer a request now; if `again`, of the same class as that one."""
+        amounts = self._amounts
+        if again is not None:
+            self._amounts = again.like
         request = self._new(intended_ns, client, self.network.delays_ns())
+        self._amounts = amounts
         if sizes is not None:
             request.bytes, request.reply_bytes = sizes
-        request.attempt = attempt
+        request.attempt = 0 if again is None else again.attempt + 1
         request.connection = None
         if client.busy:
             self._queue(request, client)
@@ -363,13 +372,15 @@ class Visitors(Clients):
             self.retries += 1
             again_ns = now + self.habits.backoff_ns
             sizes = request.bytes, request.reply_bytes
-            offer = partial(self._offer, again_ns, request.client, sizes, request.attempt + 1)
+            offer = partial(self._offer, again_ns, request.client, sizes, request)
             self.later.at(again_ns, offer)
         else:
             self._ended(request, now)
 
 
-def habits_of(options: "Requests", send_buffer_bytes: int) -> Habits | None:
+def habits_of(
+    options: "Requests", send_buffer_bytes: int, largest_request_bytes: int
+) -> Habits | None:
     """The clients' habits; None: their connections stay, one whole request at a time on each."""
     connections, slow, retry = options.connections, options.connections.slow, options.retry
     habits = Habits(
@@ -385,7 +396,7 @@ def habits_of(options: "Requests", send_buffer_bytes: int) -> Habits | None:
         hangs_up=options.on_timeout == "close",
     )
     if habits == replace(PLAIN, send_buffer_bytes=send_buffer_bytes) and (
-        options.largest_request <= READ_BYTES
+        largest_request_bytes <= READ_BYTES
     ):
         return None
     return habits

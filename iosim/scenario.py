@@ -32,7 +32,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails
 
 from iosim.choice import Chosen, Many, OneOf, Options, problems_from
-from iosim.distributions import Distribution
+from iosim.distributions import FOLDER, Distribution
 from iosim.errors import Mismatch, Problem, ScenarioError, UsageError, did_you_mean, shown
 from iosim.plugins import broken, kinds
 from iosim.slo import Slo, parse_slo
@@ -418,7 +418,7 @@ def from_data(data: dict[str, Any], force: bool = False) -> Scenario:
 def from_source(source: Source, force: bool = False) -> Scenario:
     """Validate what was read. Raises ScenarioError with every problem."""
     try:
-        scenario = Scenario.model_validate(source.data)
+        scenario = Scenario.model_validate(source.data, context=_context(source))
     except ValidationError as error:
         problems = [*problems_from(error, source), *_unknown_devices(source)]
         problems += _in_what_is_left(error, source, force)
@@ -429,6 +429,11 @@ def from_source(source: Source, force: bool = False) -> Scenario:
     if not scenario.name:
         return scenario.model_copy(update={"name": _named_after(source.file)})
     return scenario
+
+
+def _context(source: Source) -> dict[str, Any]:
+    """What validation needs to know besides the data: where files are looked for."""
+    return {FOLDER: Path(source.file).parent}
 
 
 def _with_those_of_yaml(problems: list[Problem], source: Source) -> list[Problem]:
@@ -452,11 +457,15 @@ def require_sound(scenario: Scenario) -> None:
         raise ScenarioError(problems)
 
 
-def check_files(scenario: Scenario) -> None:
-    """Check the files that the workload reads, if any. Raises ScenarioError."""
+def check_files(scenario: Scenario) -> tuple[str, ...]:
+    """Check the files that the workload reads, if any; what is odd about them.
+
+    Raises ScenarioError.
+    """
     check = getattr(kinds("workloads")[scenario.workload.kind], "check_files", None)
-    if check is not None:
-        check(scenario.workload.options, scenario.folder)
+    if check is None:
+        return ()
+    return tuple(check(scenario.workload.options, scenario.folder, scenario.run.duration))
 
 
 def _named_after(file: str) -> str:
@@ -519,7 +528,9 @@ def _in_what_is_left(error: ValidationError, source: Source, force: bool) -> lis
         if isinstance(at, dict):
             at.pop(detail["loc"][-1], None)
     try:
-        problems = _cross_checks(Scenario.model_validate(data), source, force)
+        problems = _cross_checks(
+            Scenario.model_validate(data, context=_context(source)), source, force
+        )
     except ValidationError:
         return []
     # What was left out has taken its default, by which the rest of the load is not to be judged.

@@ -42,6 +42,10 @@ SYN_RETRY_NS: Final = 1_000_000_000
 """After so long a connection that found no room is tried again; then after twice as long."""
 
 
+Sizes = tuple[int | None, int | None]
+"""Bytes of a request and of its answer; None: as usual."""
+
+
 @dataclass(frozen=True)
 class Habits:
     """How clients use their connections."""
@@ -258,9 +262,7 @@ class Visitors(Clients):
 
     # ----------------------------------------------------------------------- requests
 
-    def offer_later(
-        self, intended_ns: int, client: Client, sizes: tuple[int, int] | None = None
-    ) -> None:
+    def offer_later(self, intended_ns: int, client: Client, sizes: Sizes | None = None) -> None:
         """Offer a request, of other than the usual sizes maybe, when it is meant to be sent."""
         due_ns = max(intended_ns, self._env._now)
         self.later.at(due_ns, partial(self._offer, intended_ns, client, sizes))
@@ -269,7 +271,7 @@ class Visitors(Clients):
         self,
         intended_ns: int,
         client: Any,
-        sizes: tuple[int, int] | None,
+        sizes: Sizes | None,
         again: Request | None = None,
     ) -> None:
         """Offer a request now; if `again`, of the same class as that one."""
@@ -279,7 +281,9 @@ class Visitors(Clients):
         request = self._new(intended_ns, client, self.network.delays_ns())
         self._amounts = amounts
         if sizes is not None:
-            request.bytes, request.reply_bytes = sizes
+            bytes_, reply_bytes = sizes
+            request.bytes = bytes_ or request.bytes
+            request.reply_bytes = reply_bytes or request.reply_bytes
         request.attempt = 0 if again is None else again.attempt + 1
         request.connection = None
         if client.busy:

@@ -142,8 +142,8 @@ class Machine:
         # One-shot timers that call back.
         # Who polls in user space, for counting what it has done so far.
         self.rings: list[Ring] = []
-        # The runtime's, if it has one.
-        self.interpreter: InterpreterLock | None = None
+        # Those of the runtime's processes, if it has such locks: a dict for its order.
+        self.interpreters: dict[InterpreterLock, None] = {}
         self.timers = Agenda(env, lambda expired: expired())
         self.descriptor_limit = descriptor_limit
         self._next_descriptor = FIRST_DESCRIPTOR

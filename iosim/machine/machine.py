@@ -277,6 +277,11 @@ class Machine:
 
     # ------------------------------------------------------------------- descriptors
 
+    @property
+    def open_descriptors(self) -> int:
+        """How many sockets have a descriptor."""
+        return self._next_descriptor - FIRST_DESCRIPTOR - len(self._free_descriptors)
+
     def open_descriptor(self, socket: "Socket") -> None:
         """Give `socket` the lowest free descriptor, as open(2) does."""
         self.memory.take("sockets", self.costs.socket_memory_bytes)

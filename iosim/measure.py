@@ -139,6 +139,8 @@ def _result(
 
 def check_measurable(scenario: Scenario) -> None:
     """Raises UsageError for what this machine's loopback cannot be."""
+    if scenario.server.classes:
+        raise UsageError(f"{scenario.name}: server.classes: classes cannot be measured yet")
     network = scenario.machine.network.kind
     if network != "loopback":
         raise UsageError(

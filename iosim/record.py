@@ -34,11 +34,15 @@ class ClassRecord:
 
 @dataclass(frozen=True)
 class InterpreterLockRecord:
-    """CPython's lock over the window: ns held, waits that have ended, and ns they took."""
+    """CPython's lock over the window: ns held, waits that have ended, and ns they took.
+
+    Each process has a lock of its own, of which there are `locks`; these are their sums.
+    """
 
     held_ns: int
     waits: int
     wait_ns: int
+    locks: int = 1
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,8 @@ class RequestRecord:
     cpu_ns: int | None = None
     lock_ns: int | None = None
     device_ns: int | None = None
+    class_name: str = ""
+    """Empty where all requests are alike."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +92,6 @@ class ProcessRecord:
     cpu_ns: int
     user_ns: int
     system_ns: int
-    lock_ns: int
-    device_ns: int
-    class_name: str = ""
-    """Empty where all requests are alike."""
 
 
 @dataclass(frozen=True)

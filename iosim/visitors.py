@@ -25,7 +25,6 @@ from collections import deque
 from dataclasses import dataclass, replace
 from functools import partial
 from heapq import heappop, heappush
-from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
 from iosim.clients import SETTLING_NS, Client, Clients
@@ -69,6 +68,11 @@ class Habits:
     """From the timeout to the next attempt."""
     hangs_up: bool
     """Whether a client that gives up closes its connection."""
+
+    @property
+    def come_and_go(self) -> bool:
+        """Whether connections are closed, and others opened, under load."""
+        return self.lifetime is not None or self.hangs_up
 
 
 PLAIN: Final = Habits(None, 1, 0, 0, 0, None, 0, 0, 0, False)
@@ -390,7 +394,7 @@ def habits_of(
     habits = Habits(
         lifetime=connections.lifetime,
         pipeline=connections.pipeline,
-        slow=ceil(connections.active_count * slow.share) if slow else 0,
+        slow=connections.slow_count,
         piece_bytes=slow.piece if slow else 0,
         gap_ns=slow.gap if slow else 0,
         receive_bytes_per_s=connections.receive_rate,

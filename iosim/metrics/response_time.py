@@ -60,7 +60,7 @@ def measure(record: Record) -> Values:
         yield f"response_time_{name}_ns", responses.percentile(q) if known else None
     yield "response_time_max_ns", responses.max_ns
     for part in PARTS:
-        yield f"time_{part}_ns", per(record.parts_ns[part], record.answered)
+        yield f"time_{part}_ns", per(record.parts_ns.get(part), record.answered)
 
 
 def promised(record: Record) -> Values:

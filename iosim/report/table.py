@@ -220,7 +220,9 @@ def _about_interpreter_lock(results: Results) -> Iterable[str]:
     for model in results.models:
         held = _mean(model, "interpreter_lock_utilization")
         computing = max((_computing(record) for record in model.records), default=0)
-        if held is not None and computing > 1:
+        # Processes do not share theirs.
+        shared = all(r.interpreter_lock and r.interpreter_lock.locks == 1 for r in model.records)
+        if held is not None and computing > 1 and shared:
             told.append(f"{model.label} (held {percent(held)} of the time)")
     if told:
         yield (

@@ -1,0 +1,362 @@
+"""The syscalls of `iosim.machine.kernel`, made for real: same names, same answers.
+
+A program for the simulated kernel, less its `yield from`, runs on this one. A connection is
+read one message at a time, as there: `recvfrom` asks for no more than what is missing of it,
+and answers the request, `PARTIAL` if it is not whole yet, `EOF`, or `EAGAIN` (a socket that
+does not block). What nobody could have meant (a size out of range, a reset) is an `EOF`.
+
+Not done: what only one I/O model needs is in that model's file.
+Validated by: tests/real
+"""
+
+import os
+import select
+import socket as sockets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from iosim.real.plan import FAILED, FIXED_COLUMNS, HEADER, QUERY, QUERY_BYTES, REPLY_FILL, Plan
+
+MOST_BYTES: Final = 1 << 30
+"""No message is longer."""
+GAP_NS: Final = 5_000
+"""A loop of `burn` never takes so long: something else ran."""
+
+NS_PER_S: Final = 1_000_000_000
+
+
+class Sign:
+    """What a call answers instead of a message."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return self._name
+
+
+EAGAIN: Final = Sign("EAGAIN")
+PARTIAL: Final = Sign("PARTIAL")
+EOF: Final = Sign("EOF")
+
+
+class Request:
+    """A request that has been received."""
+
+    __slots__ = ("amounts", "connection", "failed", "next_step", "number", "reply_bytes")
+
+    def __init__(
+        self, number: int, connection: "Socket", amounts: Sequence[int], reply_bytes: int
+    ) -> None:
+        self.number = number
+        self.connection = connection
+        # The row's columns of the steps, one after the other.
+        self.amounts = amounts
+        self.reply_bytes = reply_bytes
+        # Whether a call on its behalf has failed: its answer then is an error.
+        self.failed = False
+        self.next_step = 0
+
+
+class Query:
+    """A call to a device on behalf of a request; `attempts` as in the plan's table."""
+
+    __slots__ = ("attempts", "device", "failed", "request", "service_ns")
+
+    def __init__(self, request: Request, device: int, attempts: Sequence[int]) -> None:
+        self.request = request
+        self.device = device
+        self.attempts = attempts
+        self.service_ns, self.failed = attempts[0] >> 1, attempts[0] & 1
+
+    def try_again(self) -> bool:
+        """Now that it is answered: if with an error, turn to the next attempt, if there is one."""
+        if not self.failed:
+            return False
+        if len(self.attempts) > 1:
+            self.attempts = self.attempts[1:]
+            self.service_ns, self.failed = self.attempts[0] >> 1, self.attempts[0] & 1
+            return True
+        self.request.failed = True
+        return False
+
+
+class Socket:
+    """A descriptor with what has come of its next message, and what has not been sent yet."""
+
+    __slots__ = ("fd", "have", "query", "recv", "send", "socket", "unsent", "user_data", "wanted")
+
+    def __init__(self, socket: sockets.socket, wanted: int) -> None:
+        self.socket = socket
+        self.fd = socket.fileno()
+        self.recv = socket.recv
+        self.send = socket.send
+        # Bytes of the message that is coming: those that are here, and how many it will have.
+        self.have = b""
+        self.wanted = wanted
+        # To a device: what it is to answer.
+        self.query: Query | None = None
+        self.unsent: memoryview | None = None
+        self.user_data: Any = None
+
+    def fileno(self) -> int:
+        """Its descriptor."""
+        return self.fd
+
+    def hung_up(self) -> bool:
+        """Whether the peer has closed it. A syscall more than the simulated program makes."""
+        try:
+            return self.recv(1, sockets.MSG_PEEK | sockets.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+
+class Counters:
+    """What the program counts about itself, per thread: no two threads share one."""
+
+    NAMES = (
+        "waits",
+        "wait_events",
+        "wasted_polls",
+        "coroutine_switches",
+        "own_work_ns",
+        "answered",
+    )
+    __slots__ = NAMES
+
+    def __init__(self) -> None:
+        self.answered = self.coroutine_switches = self.own_work_ns = 0
+        self.wait_events = self.waits = self.wasted_polls = 0
+
+
+class Kernel:
+    """The syscalls of one thread."""
+
+    def __init__(self, machine: "Machine") -> None:
+        self.machine = machine
+        self.counters = Counters()
+        self._table = machine.table
+        self._columns = machine.plan.columns
+        self._usual_bytes = machine.plan.request_bytes
+        machine.running.append(self.counters)
+
+    # ------------------------------------------------------------------------- sockets
+
+    def accept4(self, listener: Socket) -> Any:
+        """The next connection, or EAGAIN."""
+        try:
+            connection, _ = listener.socket.accept()
+        except BlockingIOError:
+            self.counters.wasted_polls += 1
+            return EAGAIN
+        except ConnectionAbortedError:
+            return EAGAIN
+        connection.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
+        return Socket(connection, self._usual_bytes)
+
+    def recvfrom(self, socket: Socket) -> Any:
+        """A request, a query that is answered, PARTIAL, EOF or EAGAIN."""
+        have = socket.have
+        try:
+            data = socket.recv(socket.wanted - len(have))
+        except BlockingIOError:
+            self.counters.wasted_polls += 1
+            return EAGAIN
+        except OSError:
+            return EOF
+        if not data:
+            return EOF
+        if have:
+            data = have + data
+        if socket.query is not None:
+            return self._answered(socket, data)
+        if len(data) < HEADER.size:
+            socket.have = data
+            return PARTIAL
+        number, size_bytes = HEADER.unpack_from(data)
+        first = number * self._columns
+        if size_bytes != len(data) or first >= len(self._table):
+            if not HEADER.size <= size_bytes <= MOST_BYTES or first >= len(self._table):
+                return EOF
+            if size_bytes > len(data):
+                socket.have, socket.wanted = data, size_bytes
+                return PARTIAL
+            return EOF  # two messages in one: the plan's usual size is the smallest
+        socket.have, socket.wanted = b"", self._usual_bytes
+        row = self._table[first : first + self._columns]
+        return Request(number, socket, row[FIXED_COLUMNS:], row[3])
+
+    @staticmethod
+    def _answered(socket: Socket, data: bytes) -> Any:
+        if len(data) < QUERY_BYTES:
+            socket.have = data
+            return PARTIAL
+        socket.have = b""
+        query, socket.query = socket.query, None
+        return query
+
+    def sendto(self, socket: Socket, message: "Request | Query", left_bytes: int) -> int:
+        """Send what is left of an answer, or a query; how many bytes were sent."""
+        data: bytes | memoryview
+        if isinstance(message, Query):
+            socket.query, socket.wanted = message, QUERY_BYTES
+            head = QUERY.pack(
+                message.request.number, message.device, message.failed, message.service_ns
+            )
+            data = head.ljust(QUERY_BYTES, b"\0")
+        elif socket.unsent is not None:
+            data = socket.unsent
+        else:
+            flag = FAILED if message.failed else 0
+            data = HEADER.pack(message.number, message.reply_bytes | flag).ljust(
+                message.reply_bytes, REPLY_FILL
+            )
+        try:
+            sent_bytes = socket.send(data)
+        except BlockingIOError:
+            sent_bytes = 0
+        except OSError:  # the peer is gone: as if it had taken everything
+            sent_bytes = left_bytes
+        if sent_bytes == left_bytes:
+            socket.unsent = None
+            self.counters.answered += isinstance(message, Request)
+        else:
+            socket.unsent = memoryview(data)[sent_bytes:]
+        return sent_bytes
+
+    def sendall(self, socket: Socket, message: Request) -> None:
+        """Answer `message`; a socket that blocks takes all of it."""
+        left_bytes = message.reply_bytes
+        while left_bytes:
+            left_bytes -= self.sendto(socket, message, left_bytes)
+
+    def connect(self, device: int) -> Socket:
+        """A connection to a device."""
+        connection = sockets.create_connection(("127.0.0.1", self.machine.devices_port))
+        connection.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
+        return Socket(connection, QUERY_BYTES)
+
+    def set_nonblocking(self, socket: Socket) -> None:
+        """Let its calls answer EAGAIN instead of blocking."""
+        socket.socket.setblocking(False)
+
+    def set_blocking(self, socket: Socket) -> None:
+        """Let its calls block."""
+        socket.socket.setblocking(True)
+
+    def listen_reuseport(self, count: int) -> list[Socket]:
+        """So many listeners on the port, the first of which is there already."""
+        first = self.machine.listener
+        others = [listen(self.machine.plan, first.socket.getsockname()[1]) for _ in range(1, count)]
+        for listener in (first, *others):
+            self.set_nonblocking(listener)
+        return [first, *others]
+
+    def close(self, socket: Socket) -> None:
+        """Close a connection."""
+        socket.socket.close()
+
+    # ---------------------------------------------------------------------- epoll
+
+    def epoll_create1(self) -> select.epoll:
+        """A new epoll."""
+        return select.epoll()
+
+    def epoll_wait(
+        self,
+        epoll: select.epoll,
+        watched: "dict[int, Socket]",
+        max_events: int,
+        timeout_ns: int | None,
+    ) -> "list[Socket]":
+        """The sockets that are ready."""
+        found = epoll.poll(None if timeout_ns is None else timeout_ns / NS_PER_S, max_events)
+        self.counters.waits += 1
+        self.counters.wait_events += len(found)
+        # One may have been closed by what was done for another.
+        return [watched[fd] for fd, _ in found if fd in watched]
+
+    # --------------------------------------------------------------------- time
+
+    @property
+    def now_ns(self) -> int:
+        """CLOCK_MONOTONIC."""
+        return time.monotonic_ns()
+
+    def compute(self, ns: int) -> None:
+        """Burn so much time of the thread's own; see `iosim.real`."""
+        clock = time.perf_counter_ns
+        last_ns = clock()
+        until_ns = last_ns + ns
+        while last_ns < until_ns:
+            now_ns = clock()
+            if now_ns - last_ns > GAP_NS:
+                until_ns += now_ns - last_ns
+            last_ns = now_ns
+
+    def nanosleep(self, ns: int) -> None:
+        """Let `ns` pass."""
+        time.sleep(ns / NS_PER_S)
+
+    # -------------------------------------------------------------------- threads
+
+    def spawn(self, name: str, program: "Callable[[Kernel], None]") -> threading.Thread:
+        """Run `program` in a thread of its own."""
+        thread = threading.Thread(target=self.machine.run, args=(program,), name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def enlist(self) -> None:
+        """This thread is one of several workers, whose shares of the requests are told."""
+        self.machine.workers.append(self.counters)
+
+
+class Machine:
+    """What all threads of the server's process share."""
+
+    def __init__(self, plan: Plan, table: "memoryview[int]", devices_port: int) -> None:
+        self.plan = plan
+        self.table = table
+        self.devices_port = devices_port
+        self.listener = listen(plan, 0)
+        self.running: list[Counters] = []
+        self.workers: list[Counters] = []
+        self._ended = Counters()
+        self._ending = threading.Lock()
+
+    def run(self, program: "Callable[[Kernel], None]") -> None:
+        """What a thread does: run `program` to its end."""
+        kernel = Kernel(self)
+        program(kernel)
+        with self._ending:
+            for name in Counters.NAMES:
+                more = getattr(kernel.counters, name)
+                setattr(self._ended, name, getattr(self._ended, name) + more)
+            self.running.remove(kernel.counters)
+
+    def count(self) -> dict[str, int]:
+        """What the program counts, summed over all threads, ended ones included."""
+        with self._ending:
+            threads = [self._ended, *self.running]
+        return {name: sum(getattr(each, name) for each in threads) for name in Counters.NAMES}
+
+
+def listen(plan: Plan, port: int) -> Socket:
+    """A listener on the loopback's `port`; 0: any that is free."""
+    listener = sockets.socket(sockets.AF_INET, sockets.SOCK_STREAM)
+    listener.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
+    listener.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEPORT, 1)
+    if plan.send_buffer_bytes:  # connections inherit it; the kernel doubles what it is given
+        listener.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, plan.send_buffer_bytes // 2)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(plan.backlog)
+    return Socket(listener, plan.request_bytes)
+
+
+def set_affinity(cpus: Sequence[int]) -> None:
+    """Run on these cores only, as far as there are such."""
+    os.sched_setaffinity(0, set(cpus) & os.sched_getaffinity(0) or set(cpus))

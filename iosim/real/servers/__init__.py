@@ -1,0 +1,5 @@
+"""The real servers, one file for each I/O model: the twins of `iosim.io_models`, less `yield from`.
+
+A file holds `Options`, a frozen dataclass with the twin's options and defaults (ns, bytes), and
+`main(kernel, server, options)`, which serves until the process ends.
+"""

@@ -78,6 +78,15 @@ OPTIONS: dict[str, list[Data]] = {
 """Options worth a run of their own; of a model that is not named, the defaults."""
 
 CPU: Data = {"cpu": {"exponential": "20us"}}
+MEASURED: Data = {
+    "cpu": {
+        "empirical": {
+            "file": str(Path(__file__).parents[1] / "golden" / "durations.csv"),
+            "column": "time",
+            "unit": "us",
+        }
+    }
+}
 CALL: Data = {"call": "db"}
 SLEEP: Data = {"sleep": "200us"}
 NIC: Data = {"nic": {"latency": "30us"}}
@@ -275,8 +284,8 @@ REQUESTS: dict[str, Data] = {
             }
         },
     },
-    "a trace": {
-        **_case([CPU, CALL], cores=2, network=FAR),
+    "a trace, measured durations": {
+        **_case([MEASURED, CALL], cores=2, network=FAR),
         "workload": {
             "trace": {"file": str(Path(__file__).parent / "trace.csv"), "connections": {"total": 5}}
         },

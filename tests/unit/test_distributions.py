@@ -55,7 +55,7 @@ EVERY = [
     ),
     # 4, 1, 2.5, 8 and 1 ms.
     (
-        {"empirical": {"file": DURATIONS, "column": "time_ms", "unit": "ms"}},
+        {"empirical": {"file": DURATIONS, "column": "time", "unit": "ms"}},
         3_300_000,
         math.sqrt(6_760_000) * 1_000,
     ),

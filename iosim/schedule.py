@@ -24,7 +24,6 @@ from iosim.real.plan import HEADER, THINK_TIMES
 from iosim.request_classes import amounts
 from iosim.scenario import CallStep, Scenario
 from iosim.streams import Streams, columns
-from iosim.workloads.closed import think_times
 
 MOST_ROWS = 5_000_000
 """A table of more requests would not fit the memory of a small machine."""
@@ -57,8 +56,8 @@ def schedule_of(scenario: Scenario, replication: int) -> Schedule:
     if workload.TRAFFIC == "items":
         return _items(scenario, streams)
     demands = _demands(scenario, streams)
-    if hasattr(scenario.workload.options, "users"):
-        return _closed(scenario, streams, demands)
+    if hasattr(workload, "think_times"):
+        return _closed(scenario, streams, workload, demands)
     return _open(scenario, streams, workload, demands)
 
 
@@ -119,7 +118,9 @@ def _open(
     return Schedule(table, columns_)
 
 
-def _closed(scenario: Scenario, streams: Streams, demands: Iterator[list[int]]) -> Schedule:
+def _closed(
+    scenario: Scenario, streams: Streams, workload: Any, demands: Iterator[list[int]]
+) -> Schedule:
     options = scenario.workload.options
     sizes = (max(options.request, HEADER.size), max(options.reply, HEADER.size))
     table = array("q")
@@ -128,7 +129,7 @@ def _closed(scenario: Scenario, streams: Streams, demands: Iterator[list[int]]) 
         table.extend(demand)
     think = array("q")
     for user in range(options.users):
-        think.extend(islice(think_times(options, streams, user), THINK_TIMES))
+        think.extend(islice(workload.think_times(options, streams, user), THINK_TIMES))
     return Schedule(table, _columns(scenario), think)
 
 

@@ -15,6 +15,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -39,7 +40,9 @@
 #define LEAST_PIECE 512
 #define MOST_PIECE 16384
 
-/* Segments of a slow reader: the loopback's own, of 64 KiB, do not fit into its small buffer. */
+/* A slow reader's receive buffer holds what it reads in 10 ms, but no less than this: what it has
+ * not read is to wait at the server. Nor do the loopback's own segments, of 64 KiB, fit in. */
+#define LEAST_BUFFER 8192
 #define SLOW_READER_MSS 1448
 
 enum state { IN_FLIGHT, ANSWERED, REFUSED, TIMED_OUT, ANSWERED_WITH_ERROR };
@@ -74,6 +77,7 @@ struct client {
     bool blocked;           /* there was no room to send it */
     bool dripping;          /* a slow sender: its next piece has its time */
     bool hungry;            /* a slow reader: there was nothing to read */
+    int64_t swallowed_ns;   /* and when it last had the time to read */
     struct client *next_wanting;
     uint64_t thoughts;      /* of a closed workload's user: times it has asked */
     /* The answer that is coming. */
@@ -497,11 +501,28 @@ static size_t bite(const struct client *client)
 
 static void swallow(void *what, uint32_t tag, int64_t due_ns);
 
+static int64_t bite_ns(const struct client *client)
+{
+    return (int64_t)((double)bite(client) * 1e9 / (double)plan->receive_bytes_per_s);
+}
+
 /* What is read next takes its time from `at_ns` on. */
 static void chew(struct client *client, int64_t at_ns)
 {
-    int64_t ns = (int64_t)((double)bite(client) * 1e9 / (double)plan->receive_bytes_per_s);
-    heap_add(&timers, (struct timer){at_ns + ns, swallow, client, client->tag});
+    heap_add(&timers, (struct timer){at_ns + bite_ns(client), swallow, client, client->tag});
+}
+
+/* There is something to read again. Within an answer the time since the last bite counts, up to
+ * one bite's: it was this client's small buffer that kept the rest away. */
+static void take_up(struct client *client, int64_t now)
+{
+    int64_t at_ns = now;
+    if (client->header_bytes) {
+        at_ns -= bite_ns(client);
+        at_ns = at_ns > client->swallowed_ns ? at_ns : client->swallowed_ns;
+    }
+    client->hungry = false;
+    chew(client, at_ns);
 }
 
 static void swallow(void *what, uint32_t tag, int64_t due_ns)
@@ -509,6 +530,7 @@ static void swallow(void *what, uint32_t tag, int64_t due_ns)
     struct client *client = what;
     if (client->tag != tag)
         return;
+    client->swallowed_ns = due_ns;
     client->hungry = !receive(client, bite(client));
     if (client->tag == tag && !client->hungry)
         chew(client, due_ns);
@@ -610,8 +632,7 @@ static void on_ready(struct watched *watched, uint32_t events)
         if (!plan->receive_bytes_per_s) {
             receive(client, sizeof chunk);
         } else if (client->hungry) {
-            client->hungry = false;
-            chew(client, now_ns());
+            take_up(client, now_ns());
         }
     }
     if (events & EPOLLOUT && client->tag == tag && client->blocked)
@@ -620,7 +641,7 @@ static void on_ready(struct watched *watched, uint32_t events)
 
 static void start_connecting(struct client *client)
 {
-    int one = 1, mss = SLOW_READER_MSS, buffer = MOST_PIECE;
+    int one = 1, mss = SLOW_READER_MSS;
     struct sockaddr_in own = {.sin_family = AF_INET};
     own.sin_addr.s_addr = htonl(INADDR_LOOPBACK + client->number % ADDRESSES);
     client->link = OPENING;
@@ -634,6 +655,10 @@ static void start_connecting(struct client *client)
     /* The port is chosen by connect(2), which may share it between destinations. */
     setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
     if (plan->receive_bytes_per_s) {
+        int64_t wanted = plan->receive_bytes_per_s / 100;
+        int buffer = (int)(wanted < LEAST_BUFFER ? LEAST_BUFFER
+                           : wanted > INT_MAX    ? INT_MAX
+                                                 : wanted);
         setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &mss, sizeof mss);
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
     }

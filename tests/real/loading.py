@@ -24,7 +24,7 @@ FIXED: dict[str, Any] = {
     "workload": "open",
     "server_cpus": (0,),
     "client_cpus": tuple(os.sched_getaffinity(0)),
-    "duration_ns": 300 * MS,
+    "duration_ns": 500 * MS,
     "warm_up_ns": 0,
     "limit_s": 60,
     "spin": 0,

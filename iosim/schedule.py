@@ -21,10 +21,10 @@ from iosim.errors import UsageError
 from iosim.machine.clock import Clock
 from iosim.plugins import kinds
 from iosim.real.plan import HEADER, THINK_TIMES
+from iosim.request_classes import amounts
 from iosim.scenario import CallStep, Scenario
 from iosim.streams import Streams, columns
 from iosim.workloads.closed import think_times
-from iosim.world import amounts
 
 MOST_ROWS = 5_000_000
 """A table of more requests would not fit the memory of a small machine."""
@@ -73,7 +73,7 @@ def _columns(scenario: Scenario) -> int:
 def _demands(scenario: Scenario, streams: Streams) -> Iterator[list[int]]:
     """Each request's columns of its steps."""
     calls = [isinstance(step, CallStep) for step in scenario.server.handler]
-    for demand in amounts(scenario, streams):
+    for demand in amounts(scenario.server.handler, scenario, streams):
         found: list[int] = []
         for is_call, amount in zip(calls, demand, strict=True):
             if isinstance(amount, tuple):

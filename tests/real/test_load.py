@@ -565,6 +565,18 @@ def test_a_device_without_a_limit_keeps_nobody_waiting(load: Make) -> None:
     assert answers(queries(port, 600, 400, 200, 0)) == [3, 2, 1, 0]
 
 
+def test_many_answers_come_in_the_order_of_their_times(load: Make) -> None:
+    _, port = devices(load, 0)
+    ranks = [number * 37 % 101 for number in range(100)]
+    with sockets.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(
+            b"".join(query_bytes(rank, 200 * MS + rank * MS // 10) for rank in ranks)
+        )
+        data = connection.recv(100 * QUERY_BYTES, sockets.MSG_WAITALL)
+    rows = [QUERY.unpack_from(data, first)[0] for first in range(0, len(data), QUERY_BYTES)]
+    assert rows == sorted(ranks)
+
+
 def test_devices_do_not_wait_for_each_other(load: Make) -> None:
     _, port = devices(load, 1, 1)
     slow = query(port, 7, 300 * MS, device=0)

@@ -23,7 +23,8 @@ Kind = tuple[str, dict[str, str]]
 def kind(model: str, **options: object) -> "pytest.param":
     """A model with options, named by them."""
     texts = {name: str(value) for name, value in options.items()}
-    return pytest.param((model, texts), id="-".join([model, *texts.values()]))
+    words = [f"{name}={text}" for name, text in texts.items()]
+    return pytest.param((model, texts), id="-".join([model, *words]))
 
 
 EPOLL = [
@@ -64,7 +65,15 @@ AIO = [
     kind("aio"),
     kind("aio", notify="thread"),
 ]
-ALL = [*LOOPS, *COROUTINES, *THREADS, *AIO]
+IO_URING = [
+    kind("io_uring"),
+    kind("io_uring", batch=1),
+    kind("io_uring", entries=2, multishot=1),
+    kind("io_uring", skip_send=1),
+    kind("io_uring", multishot=1, skip_send=1),
+    kind("io_uring", sqpoll=1, sq_thread_idle=1_000_000),
+]
+ALL = [*LOOPS, *COROUTINES, *THREADS, *AIO, *IO_URING]
 SIZES = [(8, 8), (128, 1024), (9, 9), (5000, 100), (128, 70_000), (200_000, 8)]
 all_kinds = pytest.mark.parametrize("server_kind", ALL)
 

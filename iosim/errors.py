@@ -4,12 +4,14 @@
       ├─ ScenarioError          bad input: every problem of a file at once; exit code 2
       ├─ UsageError             a bad command line or bad API arguments; exit code 2
       ├─ PluginError            a plug-in that cannot be loaded or lacks something; exit code 2
-      └─ SimulationError        a run that cannot go on; exit code 1
-           ├─ Deadlock          threads wait for each other's locks; names the cycle
-           ├─ Stalled           every thread waits and nothing can wake one; names each wait
-           ├─ Livelock          a thread loops without consuming time
-           ├─ DescriptorLimit   a descriptor that a syscall cannot take, as select(2) above 1,023
-           └─ WorkerDied        the process in which it was simulated has ended
+      ├─ SimulationError        a run that cannot go on; exit code 1
+      │    ├─ Deadlock          threads wait for each other's locks; names the cycle
+      │    ├─ Stalled           every thread waits and nothing can wake one; names each wait
+      │    ├─ Starved           a thread never leaves its core to others; names it and them
+      │    ├─ Livelock          a thread loops without consuming time
+      │    ├─ DescriptorLimit   a descriptor that a syscall cannot take, as select(2) above 1,023
+      │    └─ WorkerDied        the process in which it was simulated has ended
+      └─ MeasurementError       a run for real that this machine or a process has ended; exit code 1
 
     ValueError
       └─ Mismatch               one value that is not what was expected, before its place is known
@@ -60,6 +62,10 @@ class IosimError(Exception):
     """Anything iosim refuses or cannot finish."""
 
     exit_code: ClassVar[int] = 1
+
+
+class MeasurementError(IosimError):
+    """Tell why a run for real came to nothing."""
 
 
 class ScenarioError(IosimError):
@@ -126,6 +132,27 @@ class Stalled(SimulationError):
         each = "; ".join(f"{thread} waits for {what}" for thread, what in self.waits)
         super().__init__(model, at_ns, f"stalled, nothing can wake a thread: {each}")
         self.args = (model, at_ns, self.waits)
+
+
+class Starved(SimulationError):
+    """Name the threads that never leave their cores, and those that wait for a core in vain."""
+
+    def __init__(
+        self,
+        model: str,
+        at_ns: int | None,
+        hogs: Iterable[str],
+        waiting: Iterable[str],
+        scheduler: str,
+    ) -> None:
+        self.hogs = tuple(hogs)
+        self.waiting = tuple(waiting)
+        named = ", ".join(self.waiting[:3]) + (", ..." if len(self.waiting) > 3 else "")
+        never = f"{' and '.join(self.hogs)} never leave{'s' * (len(self.hogs) == 1)} the core"
+        wait = f"{named} wait{'s' * (len(self.waiting) == 1)} for one"
+        reason = f"{never} under {scheduler}, and {wait}"
+        super().__init__(model, at_ns, f"the server never gets ready for the load: {reason}")
+        self.args = (model, at_ns, self.hogs, self.waiting, scheduler)
 
 
 class Livelock(SimulationError):

@@ -9,7 +9,7 @@ Validated by: tests/conformance
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from iosim.histogram import Histogram
 
@@ -25,12 +25,24 @@ class DeviceRecord:
 
 
 @dataclass(frozen=True)
+class ClassRecord:
+    """The requests of one class: answered in the whole run, response times of the window."""
+
+    completed: int
+    responses: Histogram
+
+
+@dataclass(frozen=True)
 class InterpreterLockRecord:
-    """CPython's lock over the window: ns held, waits that have ended, and ns they took."""
+    """CPython's lock over the window: ns held, waits that have ended, and ns they took.
+
+    Each process has a lock of its own, of which there are `locks`; these are their sums.
+    """
 
     held_ns: int
     waits: int
     wait_ns: int
+    locks: int = 1
 
 
 @dataclass(frozen=True)
@@ -49,24 +61,42 @@ class ThreadRecord:
 
 @dataclass(frozen=True)
 class RequestRecord:
-    """One answered request: when it was meant to be sent, and where its time went, in ns."""
+    """One answered request: when it was meant to be sent, and where its time went, in ns.
+
+    None: not known, as of all parts but the client's of a measured one.
+    """
 
     number: int
     intended_ns: int
     response_ns: int
     client_ns: int
-    network_ns: int
-    queue_ns: int
-    wake_up_ns: int
-    run_queue_ns: int
+    network_ns: int | None = None
+    queue_ns: int | None = None
+    wake_up_ns: int | None = None
+    run_queue_ns: int | None = None
+    cpu_ns: int | None = None
+    lock_ns: int | None = None
+    device_ns: int | None = None
+    class_name: str = ""
+    """Empty where all requests are alike."""
+
+
+@dataclass(frozen=True)
+class ProcessRecord:
+    """A real server's process over the window: its CPU time, and that time by mode.
+
+    `user_ns` and `system_ns` are sampled by the kernel; `cpu_ns`, their sum, is exact.
+    """
+
+    cores: int
     cpu_ns: int
-    lock_ns: int
-    device_ns: int
+    user_ns: int
+    system_ns: int
 
 
 @dataclass(frozen=True)
 class Record:
-    """One replication. Times in ns."""
+    """One replication. Times in ns. None: not known, as some of what is measured."""
 
     # The whole run under load.
     duration_ns: int
@@ -82,21 +112,22 @@ class Record:
     answered: int
     responses: Histogram
     parts_ns: Mapping[str, int]
-    """Sums over the window's answered requests; they add up to the responses' total."""
+    """Sums over the window's answered requests; they add up to the responses' total. Empty of a
+    measured run."""
     voluntary_switches: int
     involuntary_switches: int
-    thread_switches: int
+    thread_switches: int | None
     coroutine_switches: int
-    migrations: int
-    wakeups: int
-    syscalls: Mapping[str, int]
+    migrations: int | None
+    wakeups: int | None
+    syscalls: Mapping[str, float] | None
     waits: int
     wait_events: int
     wasted_polls: int
-    spurious_wakeups: int
+    spurious_wakeups: int | None
     own_work_ns: int
     cores_ns: tuple[Mapping[str, int], ...]
-    """CPU time by cause, per core; each core's adds up to `window_ns`."""
+    """CPU time by cause, per core; each core's adds up to `window_ns`. None of a measured run."""
     devices: Mapping[str, DeviceRecord]
     memory_bytes: Mapping[str, int]
     """Peaks by what it is used for; they need not coincide."""
@@ -116,6 +147,8 @@ class Record:
     """Under load; none where all connections stay."""
     interpreter_lock: InterpreterLockRecord | None = None
     """None where the runtime has none."""
+    process: ProcessRecord | None = None
+    """Of a measured run."""
     failed: int = 0
     """Of the completed requests, those answered with an error."""
     order: str = ""
@@ -123,3 +156,5 @@ class Record:
     events: int = 0
     """Simulated events, the price of the run."""
     replication: int = 0
+    classes: Mapping[str, ClassRecord] = field(default_factory=dict)
+    """By name, in the scenario's order; none where all requests are alike."""

@@ -23,7 +23,14 @@ from iosim.histogram import Histogram
 from iosim.machine.machine import Machine
 from iosim.machine.request import PARTS, Request
 from iosim.machine.thread import CAUSES
-from iosim.record import DeviceRecord, InterpreterLockRecord, Record, RequestRecord, ThreadRecord
+from iosim.record import (
+    ClassRecord,
+    DeviceRecord,
+    InterpreterLockRecord,
+    Record,
+    RequestRecord,
+    ThreadRecord,
+)
 from iosim.statistics import Mser
 
 SLICES = 50
@@ -44,8 +51,8 @@ class Snapshot:
     syscalls: Counter[str]
     cores_ns: list[list[int]]
     devices: dict[str, tuple[int, int, int]]
-    interpreter_lock: tuple[int, int, int] | None
-    """ns held, waits, ns waited."""
+    interpreter_locks: tuple[int, int, int, int] | None
+    """ns held, waits, ns waited, summed over the processes; how many those are."""
     parts_ns: tuple[int, ...]
     answered: int
     served: Counter[int]
@@ -69,7 +76,9 @@ COUNTERS = (
 class Recording:
     """Observes one run; fulfils `iosim.clients.Recorder`."""
 
-    def __init__(self, machine: Machine, devices: dict[str, Any]) -> None:
+    def __init__(
+        self, machine: Machine, devices: dict[str, Any], classes: Sequence[str] = ()
+    ) -> None:
         self._machine = machine
         self._devices = devices
         # Answered requests that have not been counted in yet.
@@ -80,6 +89,7 @@ class Recording:
         # Answered requests by the number of the worker that served them.
         self._served: Counter[int] = Counter()
         self._histograms: list[Histogram] = []
+        self._by_class: dict[str, list[Histogram]] = {name: [] for name in classes}
         self._snapshots: list[Snapshot] = []
         self._mser = Mser()
         self._sample: list[RequestRecord] = []
@@ -99,6 +109,9 @@ class Recording:
         responses_ns = [request.answered_ns - request.intended_ns for request in done]
         self._histograms[-1].add_many(responses_ns)
         self._mser.add_many(responses_ns)
+        for name, histograms in self._by_class.items():
+            own = [r.answered_ns - r.intended_ns for r in done if r.class_name == name]
+            histograms[-1].add_many(own)
         for index, part in enumerate(PART_GETTERS):
             self._parts_ns[index] += sum(map(part, done))
         # Every stride-th request is kept; of too many, every other one.
@@ -120,6 +133,8 @@ class Recording:
             self._flush()
         self._done.clear()
         self._histograms.append(Histogram())
+        for histograms in self._by_class.values():
+            histograms.append(Histogram())
         self._snapshots.append(self._snapshot())
 
     def _snapshot(self) -> Snapshot:
@@ -128,19 +143,25 @@ class Recording:
             ring.tally()
         counts = {name: getattr(machine, name) for name in COUNTERS}
         counts["thread_switches"] = sum(core.switches for core in machine.cores)
-        lock = machine.interpreter
+        locks = machine.interpreters
+        now = machine.env._now
         devices = {}
         for name, device in self._devices.items():
             usage = device.usage()
             devices[name] = (usage.calls, usage.busy_ns, usage.queued_ns)
         return Snapshot(
-            at_ns=machine.env._now,
+            at_ns=now,
             counts=counts,
             syscalls=Counter(machine.syscalls),
             cores_ns=[core.account() for core in machine.cores],
             devices=devices,
-            interpreter_lock=(lock.held_ns(machine.env._now), lock.waits, lock.wait_ns)
-            if lock is not None
+            interpreter_locks=(
+                sum(lock.held_ns(now) for lock in locks),
+                sum(lock.waits for lock in locks),
+                sum(lock.wait_ns for lock in locks),
+                len(locks),
+            )
+            if locks
             else None,
             parts_ns=tuple(self._parts_ns),
             answered=self._answered,
@@ -156,6 +177,7 @@ class Recording:
         return Observation(
             snapshots=(*self._snapshots, self._snapshot()),
             histograms=tuple(self._histograms),
+            by_class={name: tuple(slices) for name, slices in self._by_class.items()},
             mser=self._mser,
             sample=tuple(self._sample),
             concurrency={n: d.usage().concurrency for n, d in self._devices.items()},
@@ -179,13 +201,15 @@ class Observation:
     """At the start of each slice, and at the end."""
     histograms: tuple[Histogram, ...]
     """Of each slice."""
+    by_class: dict[str, tuple[Histogram, ...]]
+    """The same for each class of requests, if there are any."""
     mser: Mser
     sample: tuple[RequestRecord, ...]
     concurrency: dict[str, int | None]
     memory_bytes: dict[str, int]
     memory_peak_bytes: int
     workers: tuple[int, ...]
-    fates: dict[str, int]
+    fates: dict[str, Any]
     threads: tuple[ThreadRecord, ...]
     order: str
     replication: int
@@ -206,9 +230,6 @@ class Observation:
     def record(self, first_slice: int, warning: str | None) -> Record:
         """The record of what came after the first `first_slice` slices."""
         start, first, last = self.snapshots[0], self.snapshots[first_slice], self.snapshots[-1]
-        responses = Histogram()
-        for histogram in self.histograms[first_slice:]:
-            responses.merge(histogram)
         counts = {name: last.counts[name] - first.counts[name] for name in last.counts}
         return Record(
             duration_ns=last.at_ns - start.at_ns,
@@ -217,7 +238,7 @@ class Observation:
             warm_up_ns=first.at_ns - start.at_ns,
             warm_up_warning=warning,
             answered=last.answered - first.answered,
-            responses=responses,
+            responses=_merged(self.histograms[first_slice:]),
             parts_ns=_differences(PARTS, last.parts_ns, first.parts_ns),
             voluntary_switches=counts["voluntary"],
             involuntary_switches=counts["involuntary"],
@@ -254,7 +275,21 @@ class Observation:
             order=self.order,
             events=self.events,
             replication=self.replication,
+            classes={
+                name: ClassRecord(
+                    completed=sum(histogram.count for histogram in slices),
+                    responses=_merged(slices[first_slice:]),
+                )
+                for name, slices in self.by_class.items()
+            },
         )
+
+
+def _merged(histograms: Sequence[Histogram]) -> Histogram:
+    merged = Histogram()
+    for histogram in histograms:
+        merged.merge(histogram)
+    return merged
 
 
 def _request_record(request: Request) -> RequestRecord:
@@ -262,16 +297,20 @@ def _request_record(request: Request) -> RequestRecord:
         number=request.number,
         intended_ns=request.intended_ns,
         response_ns=request.answered_ns - request.intended_ns,
+        class_name=request.class_name,
         **{f"{part}_ns": getter(request) for part, getter in zip(PARTS, PART_GETTERS, strict=True)},
     )
 
 
 def _interpreter_lock(now: Snapshot, then: Snapshot) -> InterpreterLockRecord | None:
-    if now.interpreter_lock is None:
+    if now.interpreter_locks is None:
         return None
     # Where the load is what starts the threads, there was none of them before.
-    pairs = zip(now.interpreter_lock, then.interpreter_lock or (0, 0, 0), strict=True)
-    return InterpreterLockRecord(*(a - b for a, b in pairs))
+    held_ns, waits, wait_ns, _ = then.interpreter_locks or (0, 0, 0, 0)
+    now_held_ns, now_waits, now_wait_ns, locks = now.interpreter_locks
+    return InterpreterLockRecord(
+        now_held_ns - held_ns, now_waits - waits, now_wait_ns - wait_ns, locks
+    )
 
 
 def _differences(names: Sequence[str], now: Sequence[int], then: Sequence[int]) -> dict[str, int]:

@@ -76,6 +76,11 @@ class Connections(Options):
         """How many carry requests; at least one."""
         return max(1, ceil(self.total * self.active))
 
+    @property
+    def slow_count(self) -> int:
+        """How many of them send slowly."""
+        return ceil(self.active_count * self.slow.share) if self.slow else 0
+
 
 class Requests(Options):
     """Options of every workload that sends requests."""

@@ -32,9 +32,9 @@ class Metric(NamedTuple):
 Values = Iterator[tuple[str, float | None]]
 
 
-def per(amount: float, count: int) -> float | None:
-    """`amount` for each of `count`; None of none."""
-    return amount / count if count else None
+def per(amount: float | None, count: int) -> float | None:
+    """`amount` for each of `count`; None of none, or where the amount is not known."""
+    return amount / count if count and amount is not None else None
 
 
 def measure_all(record: Record) -> dict[str, float | None]:
@@ -71,6 +71,8 @@ def why_undefined(name: str, record: Record) -> str:
     own: str | None = family.undefined(name, record) if hasattr(family, "undefined") else None
     if own is not None:
         return own
+    if record.process is not None and record.answered:
+        return "it cannot be measured here"
     return "there is nothing to count" if record.answered else "nothing was answered"
 
 

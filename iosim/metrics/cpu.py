@@ -8,7 +8,7 @@ Scope: a thread is known over the whole run under load, cores over the window.
 """
 
 from iosim.metrics import Metric, Values, per
-from iosim.record import Record
+from iosim.record import ProcessRecord, Record
 
 CAUSES = {
     "user": "The program's own computing.",
@@ -36,6 +36,9 @@ PATTERNS = {"cpu_utilization_core_*": Metric("1", "The same for one core.")}
 
 
 def measure(record: Record) -> Values:
+    if record.process is not None:
+        yield from _of_a_process(record, record.process)
+        return
     total_ns = record.window_ns * len(record.cores_ns)
     sums = {cause: sum(core[cause] for core in record.cores_ns) for cause in CAUSES}
     busy_ns = total_ns - sums["idle"] - sums["stolen"]
@@ -51,3 +54,21 @@ def measure(record: Record) -> Values:
         yield f"cpu_utilization_core_{number}", per(core_ns, record.window_ns)
     yield "own_work_ns", record.own_work_ns
     yield "own_work_fraction", per(record.own_work_ns, total_ns)
+
+
+def _of_a_process(record: Record, process: ProcessRecord) -> Values:
+    total_ns = record.window_ns * process.cores
+    sampled_ns = process.user_ns + process.system_ns
+    known = {
+        "cpu_utilization": per(process.cpu_ns, total_ns),
+        "cpu_time_per_request_ns": per(process.cpu_ns, record.answered),
+        "cpu_idle_fraction": per(max(0, total_ns - process.cpu_ns), total_ns),
+        "own_work_ns": record.own_work_ns,
+        "own_work_fraction": per(record.own_work_ns, total_ns),
+    }
+    if sampled_ns:  # what the kernel has sampled, of what it has counted exactly
+        share = process.cpu_ns / sampled_ns
+        known["cpu_user_fraction"] = per(process.user_ns * share, total_ns)
+        known["cpu_syscall_fraction"] = per(process.system_ns * share, total_ns)
+    for name in NAMES:
+        yield name, known.get(name)

@@ -31,7 +31,8 @@ def measure(record: Record) -> Values:
     yield "context_switches_per_s", per((voluntary + involuntary) * 1e9, record.window_ns)
     yield "voluntary_switches_per_s", per(voluntary * 1e9, record.window_ns)
     yield "involuntary_switches_per_s", per(involuntary * 1e9, record.window_ns)
-    yield "thread_switches_per_s", per(record.thread_switches * 1e9, record.window_ns)
+    changes = record.thread_switches
+    yield "thread_switches_per_s", per(changes and changes * 1e9, record.window_ns)
     yield "coroutine_switches_per_request", per(record.coroutine_switches, record.answered)
     yield "migrations_per_request", per(record.migrations, record.answered)
     yield "wakeups_per_request", per(record.wakeups, record.answered)

@@ -14,10 +14,12 @@ PATTERNS = {"syscalls_*_per_request": Metric("1/request", "This syscall per answ
 
 
 def measure(record: Record) -> Values:
-    yield "syscalls_per_request", per(sum(record.syscalls.values()), record.answered)
+    calls = record.syscalls
+    total = None if calls is None else sum(calls.values())
+    yield "syscalls_per_request", per(total, record.answered)
     yield "events_per_wait", per(record.wait_events, record.waits)
     yield "wasted_polls_per_request", per(record.wasted_polls, record.answered)
-    for name, count in record.syscalls.items():
+    for name, count in (calls or {}).items():
         yield f"syscalls_{name}_per_request", per(count, record.answered)
 
 

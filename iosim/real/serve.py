@@ -85,8 +85,9 @@ def mark(machine: Machine) -> str:
         "user_ns": round(usage.ru_utime * 1e9),
         "system_ns": round(usage.ru_stime * 1e9),
         "threads": len(os.listdir("/proc/self/task")) - 1,
-        "rss_bytes": resident_bytes(),
-        "peak_rss_bytes": usage.ru_maxrss * 1024,
+        "rss_bytes": resident_bytes("VmRSS"),
+        # Not ru_maxrss, which remembers the parent's before exec(2).
+        "peak_rss_bytes": resident_bytes("VmHWM"),
         **machine.count(),
     }
     words = [f"{name}={value}" for name, value in found.items()]
@@ -95,10 +96,10 @@ def mark(machine: Machine) -> str:
     return f"mark {' '.join(words)}"
 
 
-def resident_bytes() -> int:
-    """Resident set size."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize()
+def resident_bytes(which: str) -> int:
+    """Resident set size now (VmRSS) or at its peak (VmHWM)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(which))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,18 @@
 """Every native server answers every request, counts what it must, and survives its clients."""
 
 import random
+import re
 import threading
 import time
 from contextlib import AbstractContextManager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 from native_server import Client, Devices, Server, rows_of, serving
 
+from iosim import io_models
 from iosim.real import compiler
 from iosim.real.plan import CALL, CPU, HEADER, SLEEP, DevicePlan, Step
 
@@ -35,10 +38,11 @@ EPOLL = [
     kind("epoll", max_events=1),
     kind("epoll", min_wait=100_000),
     *(
-        kind("epoll", workers=3, trigger=trigger, sharing=sharing)
-        for trigger in ("level", "edge", "oneshot")
+        kind("epoll", workers=3, sharing=sharing)
         for sharing in ("shared_epoll", "shared_listener", "exclusive", "reuseport")
     ),
+    kind("epoll", workers=3, trigger="edge"),
+    kind("epoll", workers=3, trigger="oneshot"),
 ]
 LOOPS = [
     kind("nonblocking"),
@@ -76,7 +80,19 @@ IO_URING = [
 ]
 ALL = [*LOOPS, *COROUTINES, *THREADS, *AIO, *IO_URING]
 SIZES = [(8, 8), (128, 1024), (9, 9), (5000, 100), (128, 70_000), (200_000, 8)]
+MODELS = Path(io_models.__file__).parent
 all_kinds = pytest.mark.parametrize("server_kind", ALL)
+
+
+@pytest.mark.parametrize("path", sorted(MODELS.glob("[a-z]*.py")), ids=lambda path: path.stem)
+def test_a_twin_takes_the_same_options(path: Path) -> None:
+    source = compiler.SOURCES / f"{path.stem}.c"
+    if not source.exists():
+        assert path.stem in ("asyncio", "goroutine"), "those have runtimes of their own"
+        return
+    asked_for = re.findall(r'\boption_(?:number|text|is)\(\s*[^,]+,\s*"(\w+)"', source.read_text())
+    options = import_module(f"iosim.io_models.{path.stem}").Options
+    assert set(asked_for) == set(options.model_fields) - {"label"}
 
 
 @all_kinds

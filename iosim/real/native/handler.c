@@ -16,20 +16,15 @@ const struct step *next_step(const struct server *server, struct request *reques
     return &server->plan->steps[request->next_step++];
 }
 
-int64_t attempt_of(const struct server *server, const struct request *request)
+int64_t amount_of(const struct server *server, const struct request *request)
 {
     int column = server->plan->steps[request->next_step - 1].column;
     return request->columns[column + request->attempt];
 }
 
-int64_t amount_of(const struct server *server, const struct request *request)
-{
-    return attempt_of(server, request);
-}
-
 bool try_again(const struct server *server, struct request *request)
 {
-    if (!attempt_fails(attempt_of(server, request)))
+    if (!attempt_fails(amount_of(server, request)))
         return false;
     int attempts = server->plan->steps[request->next_step - 1].attempts;
     request->failed = ++request->attempt == attempts;
@@ -85,7 +80,7 @@ static void exchange(struct server *server, struct request *request, int device)
 static void occupy(struct server *server, struct request *request, int device)
 {
     do {
-        int64_t ns = attempt_ns(attempt_of(server, request));
+        int64_t ns = attempt_ns(amount_of(server, request));
         if (!ns) /* there is nothing to wait for: it is in a cache */
             continue;
         if (server->plan->devices[device].concurrency)

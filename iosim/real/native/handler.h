@@ -15,9 +15,8 @@ struct idle {
 
 /* The next step of `request`, which is now under way; NULL: it is to be answered. */
 const struct step *next_step(const struct server *server, struct request *request);
-/* The time that the step under way takes, and of a call the column of its attempt. */
+/* What the plan says of the step under way: ns, or of a call its attempt (attempt_ns, ...). */
 int64_t amount_of(const struct server *server, const struct request *request);
-int64_t attempt_of(const struct server *server, const struct request *request);
 /* Now that the call has been answered: if with an error, turn to the next attempt, if there is
  * one; if there is none, the request has failed. */
 bool try_again(const struct server *server, struct request *request);

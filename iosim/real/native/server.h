@@ -28,8 +28,8 @@ struct counters {
 
 struct server {
     const struct plan *plan;
-    struct socket *listener;   /* the first of */
-    struct socket **listeners;
+    struct socket *listener;   /* the first of those of `listeners` */
+    struct socket **listeners; /* on the same port */
     struct idle *idle;         /* connections to each device that no call is using */
     sem_t *places;             /* of each device that blocks: so many calls at once */
     bool own_work;             /* whether there is any */

@@ -287,7 +287,7 @@ void answer(struct server *server, struct request *request)
 
 void write_query(struct socket *socket, struct server *server, struct request *request)
 {
-    int64_t attempt = attempt_of(server, request);
+    int64_t attempt = amount_of(server, request);
     struct query query = {request->row, (uint16_t)socket->device, attempt_fails(attempt),
                           attempt_ns(attempt)};
     make_room(socket, QUERY_BYTES);

@@ -257,6 +257,24 @@ def test_clients_that_misbehave(server_kind: Kind, tmp_path: Path) -> None:
 
 
 @all_kinds
+def test_a_late_answer_is_nobody_elses(server_kind: Kind, tmp_path: Path) -> None:
+    # Two rows: the first takes long at its device, and its client is gone by then.
+    rows = [*rows_of([(128, 1024)], [100_000_000 * 2]), *rows_of([(128, 512)], [0])]
+    steps, devices = [Step(CALL, 0, 1)], [DevicePlan("socket", 0)]
+    with serving(tmp_path, *server_kind, rows, steps, devices) as (server, there):
+        with Client(server, rows) as first:
+            first.ask(0)
+            while not there.queries:
+                time.sleep(0.001)
+        with Client(server, rows) as second:  # which may well get the first one's descriptor
+            second.ask(1)
+            assert second.answer() == 1
+            time.sleep(0.15)
+            second.ask(1)
+            assert second.answer() == 1
+
+
+@all_kinds
 def test_it_ends_when_its_stdin_does(server_kind: Kind, tmp_path: Path) -> None:
     rows = rows_of([(128, 1024)])
     with serving(tmp_path, *server_kind, rows) as (server, _), Client(server, rows) as client:

@@ -66,12 +66,16 @@ class Devices:
                 now = time.monotonic()
                 for entry in [entry for entry in due if entry[0] <= now]:
                     due.remove(entry)
-                    # In two pieces: an answer may come so.
-                    entry[1].sendall(entry[2][:5])
-                    entry[1].sendall(entry[2][5:])
+                    with suppress(OSError):  # it has ended
+                        # In two pieces: an answer may come so.
+                        entry[1].sendall(entry[2][:5])
+                        entry[1].sendall(entry[2][5:])
 
     def _receive(self, connection: socket.socket, selector: Any, due: list[Any]) -> None:
-        query = connection.recv(QUERY_BYTES, socket.MSG_WAITALL)
+        try:
+            query = connection.recv(QUERY_BYTES, socket.MSG_WAITALL)
+        except ConnectionResetError:  # the server has ended before it was answered
+            query = b""
         if not query:
             selector.unregister(connection)
             connection.close()

@@ -127,8 +127,12 @@ def exchange(kernel: Kernel, server: Server, device: Device, query: Query) -> No
     socket, _ = server.connection_to(kernel, device)
     while True:
         kernel.sendto(socket, query, QUERY_BYTES)
-        while kernel.recvfrom(socket) is PARTIAL:
+        while (message := kernel.recvfrom(socket)) is PARTIAL:
             pass
+        if message is EOF:
+            kernel.close(socket)
+            query.request.failed = True
+            return
         if not query.try_again():
             break
     server.release(device, socket)

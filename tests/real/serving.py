@@ -65,7 +65,10 @@ class Device:
 
 
 class Serving:
-    """A server that runs; `rows` as in the plan's `requests`, less the fixed first two."""
+    """A server that runs; `rows` as in the plan's `requests`, less the fixed first two.
+
+    A pipeline has a `table` instead.
+    """
 
     def __init__(
         self,
@@ -73,9 +76,10 @@ class Serving:
         options: Mapping[str, Any],
         rows: Sequence[Sequence[int]],
         port: int = 0,
+        table: Sequence[Sequence[int]] = (),
         **changes: Any,
     ) -> None:
-        self.rows = [(0, 0, *row) for row in rows]
+        self.rows = [tuple(row) for row in table] or [(0, 0, *row) for row in rows]
         texts = {
             name: "-" if value is None else str(int(value) if type(value) is bool else value)
             for name, value in options.items()

@@ -253,7 +253,9 @@ class Aio:
 
     def device(self, query: Query) -> Device:
         """Whom `query` has asked."""
-        return next(each for _, each, _ in self.server.steps if each and each.number == query.device)
+        return next(
+            each for _, each, _ in self.server.steps if each and each.number == query.device
+        )
 
     def advance(self, kernel: Kernel, request: Request) -> None:
         """Do the request's steps; a call is submitted, too, and ends the handler."""

@@ -212,7 +212,7 @@ class GreenletScheduler(Scheduler):
     def __init__(self, kernel: Kernel, server: Server, options: Options) -> None:
         super().__init__(kernel, server, options)
         try:
-            from greenlet import getcurrent, greenlet  # type: ignore[import-not-found]
+            from greenlet import getcurrent, greenlet
         except ModuleNotFoundError:
             raise Refused("flavour greenlet needs the package greenlet") from None
         # Whoever ends goes on here, too.

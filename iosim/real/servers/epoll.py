@@ -68,8 +68,12 @@ def event_loop(
         with suppress(OSError):  # another worker may have closed it
             epoll.modify(socket.fd, events | how)
 
+    def watches(socket: Socket) -> bool:
+        # It, and not a later one with its descriptor.
+        return sockets.get(socket.fd) is socket
+
     def forget(socket: Socket) -> None:
-        if sockets.get(socket.fd) is socket:  # and no later one with its descriptor
+        if watches(socket):
             del sockets[socket.fd]
 
     jobs = Jobs(kernel, server, watch, wait_for, forget)
@@ -90,7 +94,7 @@ def event_loop(
                     pass
             else:
                 jobs.on_readable(socket)
-                if one_shot and sockets.get(socket.fd) is socket:
+                if one_shot and watches(socket):
                     wait_for(socket, EPOLLIN if jobs.may_read(socket) else EPOLLOUT)
         if jobs.sleeping:
             jobs.run_due()

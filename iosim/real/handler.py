@@ -272,7 +272,7 @@ class Jobs:
     def _start_call(self, device: Device, query: Query) -> None:
         socket, is_new = self._server.connection_to(self._kernel, device)
         if is_new:
-            self._kernel.set_nonblocking(socket)
+            socket.nonblocking = True
             self._watch(socket)
         self._kernel.sendto(socket, query, QUERY_BYTES)
 

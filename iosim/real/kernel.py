@@ -6,8 +6,9 @@ and answers the request, `PARTIAL` if it is not whole yet, `EOF`, or `EAGAIN` (a
 does not block). What nobody could have meant (a row or a size that the plan does not have, a
 reset) is an `EOF`. The plan's usual size of a request must be its smallest.
 
-A connection costs a syscall more than there: Python cannot ask accept4 for one that does not
-block (FIONBIO). TCP_NODELAY is inherited from the listener.
+A connection costs no more syscalls than there, but for a getsockname(2) of Python's own: it
+inherits TCP_NODELAY from the listener, and where it is not to block each call says so
+(MSG_DONTWAIT), as Python cannot ask accept4 for that.
 
 Not done: what only one I/O model needs is in that model's file.
 Validated by: tests/real
@@ -102,6 +103,7 @@ class Socket:
 
     __slots__ = (
         "fd",
+        "flags",
         "have",
         "query",
         "reader",
@@ -116,6 +118,8 @@ class Socket:
     def __init__(self, socket: sockets.socket, wanted: int) -> None:
         self.socket = socket
         self.fd = socket.fileno()
+        # Of each call: MSG_DONTWAIT or none.
+        self.flags = 0
         self.recv = socket.recv
         self.send = socket.send
         # Bytes of the message that is coming: those that are here, and how many it will have.
@@ -128,9 +132,14 @@ class Socket:
         # Held by who reads, where several threads may read the same socket.
         self.reader: threading.Lock | None = None
 
-    def fileno(self) -> int:
-        """Its descriptor."""
-        return self.fd
+    @property
+    def nonblocking(self) -> bool:
+        """Whether its calls answer EAGAIN instead of blocking."""
+        return bool(self.flags)
+
+    @nonblocking.setter
+    def nonblocking(self, value: bool) -> None:
+        self.flags = sockets.MSG_DONTWAIT if value else 0
 
     def hung_up(self) -> bool:
         """Whether the peer has closed it. A syscall more than the simulated program makes."""
@@ -140,6 +149,21 @@ class Socket:
             return False
         except OSError:
             return True
+
+
+class Listener(Socket):
+    """A socket that accepts: accept4 has no flag of its own for not blocking."""
+
+    __slots__ = ()
+
+    @property
+    def nonblocking(self) -> bool:
+        """Whether accept4 answers EAGAIN instead of blocking."""
+        return not self.socket.getblocking()
+
+    @nonblocking.setter
+    def nonblocking(self, value: bool) -> None:
+        self.socket.setblocking(not value)
 
 
 class Counters:
@@ -197,7 +221,7 @@ class Kernel:
 
     def _recvfrom(self, socket: Socket) -> Any:
         try:
-            data = socket.recv(socket.wanted - len(socket.have))
+            data = socket.recv(socket.wanted - len(socket.have), socket.flags)
         except BlockingIOError:
             self.counters.wasted_polls += 1
             return EAGAIN
@@ -244,7 +268,7 @@ class Kernel:
         data: bytes | memoryview
         data = self.packed(socket, message) if socket.unsent is None else socket.unsent
         try:
-            sent_bytes = socket.send(data)
+            sent_bytes = socket.send(data, socket.flags)
         except BlockingIOError:
             sent_bytes = 0
         except OSError:  # the peer is gone: as if it had taken everything
@@ -280,14 +304,6 @@ class Kernel:
         connection = sockets.create_connection(("127.0.0.1", self.machine.devices_port))
         connection.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
         return Socket(connection, QUERY_BYTES)
-
-    def set_nonblocking(self, socket: Socket) -> None:
-        """Let its calls answer EAGAIN instead of blocking."""
-        socket.socket.setblocking(False)
-
-    def set_blocking(self, socket: Socket) -> None:
-        """Let its calls block."""
-        socket.socket.setblocking(True)
 
     def close(self, socket: Socket) -> None:
         """Close a connection."""
@@ -411,7 +427,7 @@ class Machine:
         self.table = table
         self.devices_port = devices_port
         # Of a server, on one port. A pipeline has none.
-        self.listeners: list[Socket] = []
+        self.listeners: list[Listener] = []
         self.running: list[Counters] = []
         self.workers: list[Counters] = []
         self._ended = Counters()
@@ -441,7 +457,7 @@ class Machine:
         return {name: sum(getattr(each, name) for each in threads) for name in Counters.NAMES}
 
 
-def listen(plan: Plan, port: int) -> Socket:
+def listen(plan: Plan, port: int) -> Listener:
     """A listener on the loopback's `port`; 0: any that is free."""
     listener = sockets.socket(sockets.AF_INET, sockets.SOCK_STREAM)
     listener.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
@@ -451,4 +467,4 @@ def listen(plan: Plan, port: int) -> Socket:
         listener.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, plan.send_buffer_bytes // 2)
     listener.bind(("127.0.0.1", port))
     listener.listen(plan.backlog)
-    return Socket(listener, plan.request_bytes)
+    return Listener(listener, plan.request_bytes)

@@ -56,11 +56,10 @@ async def serve_streams(kernel: Kernel, server: Server) -> None:
 async def serve_sockets(kernel: Kernel, server: Server) -> None:
     """Have a task accept, with the loop's socket calls."""
     loop = asyncio.get_running_loop()
-    kernel.set_nonblocking(server.listener)
+    server.listener.nonblocking = True
     tasks = set()  # the loop itself keeps but weak references
     while True:
         connection, _ = await loop.sock_accept(server.listener.socket)
-        connection.setblocking(False)
         stream = SocketCalls(kernel, kernel.connection(connection))
         program = converse(kernel, server, stream, SocketCalls.connect)
         task = loop.create_task(count_turns(kernel.counters, program))
@@ -98,7 +97,7 @@ async def handle(
         else:
             socket, is_new = server.connection_to(kernel, device)
             if is_new:
-                kernel.set_nonblocking(socket)
+                socket.socket.setblocking(False)
                 socket.user_data = await connect(kernel, socket)
             stream = socket.user_data
             query = Query(request, device.number, request.amounts[columns])

@@ -51,7 +51,7 @@ def main(kernel: Kernel, server: Server, options: Options) -> None:
 def accept(scheduler: "Scheduler") -> Coroutine:
     """Accept each connection and give it a coroutine."""
     kernel, listener = scheduler.kernel, scheduler.server.listener
-    kernel.set_nonblocking(listener)
+    listener.nonblocking = True
     scheduler.watch(listener)
     while True:
         yield from scheduler.readable(listener)
@@ -62,7 +62,7 @@ def accept(scheduler: "Scheduler") -> Coroutine:
 def converse(scheduler: "Scheduler", connection: Socket) -> Coroutine:
     """Serve one connection to its end."""
     kernel = scheduler.kernel
-    kernel.set_nonblocking(connection)
+    connection.nonblocking = True
     scheduler.watch(connection)
     while True:
         yield from scheduler.readable(connection)
@@ -101,7 +101,7 @@ def handle(scheduler: "Scheduler", request: Request) -> Coroutine:
         else:
             socket, is_new = server.connection_to(kernel, device)
             if is_new:
-                kernel.set_nonblocking(socket)
+                socket.nonblocking = True
                 scheduler.watch(socket)
             query = Query(request, device.number, request.amounts[columns])
             while True:

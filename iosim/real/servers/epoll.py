@@ -85,7 +85,7 @@ def event_loop(
         for socket in events:
             if socket is server.listener:
                 while (connection := kernel.accept4(socket)) is not EAGAIN:
-                    kernel.set_nonblocking(connection)
+                    connection.nonblocking = True
                     watch(connection)
                     if options.workers > 1:
                         break
@@ -105,7 +105,7 @@ def event_loop(
 def watch_listener(kernel: Kernel, listener: Socket, options: Options) -> Watched:
     """A new epoll, which watches `listener`."""
     watched = Watched(kernel, options.workers > 1 and options.sharing == "shared_epoll")
-    kernel.set_nonblocking(listener)
+    listener.nonblocking = True
     exclusive = options.workers > 1 and options.sharing == "exclusive"
     watched.sockets[listener.fd] = listener
     watched.epoll.register(listener.fd, EPOLLIN | (EPOLLEXCLUSIVE if exclusive else 0))

@@ -54,7 +54,7 @@ class Ring:
 def main(kernel: Kernel, server: Server, options: Options) -> None:
     """Go round all sockets; turn to other things after a round in vain."""
     ring = Ring()
-    kernel.set_nonblocking(server.listener)
+    server.listener.nonblocking = True
     ring.add(server.listener)
 
     def watch(socket: Socket) -> None:
@@ -74,7 +74,7 @@ def main(kernel: Kernel, server: Server, options: Options) -> None:
         elif socket is server.listener:
             connection = kernel.accept4(socket)
             if connection is not EAGAIN:
-                kernel.set_nonblocking(connection)
+                connection.nonblocking = True
                 ring.add(connection)
                 ring.fruitless = 0
         elif jobs.on_readable(socket):

@@ -26,7 +26,7 @@ def multiplex(
 ) -> None:
     """An event loop around a call that is passed all descriptors each time."""
     descriptors = DescriptorSet()
-    kernel.set_nonblocking(server.listener)
+    server.listener.nonblocking = True
     descriptors.add(server.listener)
     jobs = Jobs(kernel, server, descriptors.add, descriptors.change, descriptors.discard)
     while True:
@@ -35,7 +35,7 @@ def multiplex(
         for socket in readable:
             if socket is server.listener:
                 while (connection := kernel.accept4(socket)) is not EAGAIN:
-                    kernel.set_nonblocking(connection)
+                    connection.nonblocking = True
                     descriptors.add(connection)
             else:
                 jobs.on_readable(socket)

@@ -31,10 +31,11 @@ class Options:
 def main(kernel: Kernel, server: Server, options: Options) -> None:
     """The loop around sigwaitinfo."""
     block_signals(options.queue)
+    own_pid = os.getpid()
     descriptors = DescriptorSet()
 
     def watch(socket: Socket) -> None:
-        fcntl(socket.fd, F_SETOWN, os.getpid())
+        fcntl(socket.fd, F_SETOWN, own_pid)
         fcntl(socket.fd, F_SETSIG, READY)
         fcntl(socket.fd, F_SETFL, os.O_NONBLOCK | FASYNC)
         descriptors.add(socket)

@@ -37,7 +37,7 @@ def main(kernel: Kernel, server: Server, options: Options) -> None:
     queue = Queue()
     epoll = kernel.epoll_create1()
     sockets = {server.listener.fd: server.listener}
-    kernel.set_nonblocking(server.listener)
+    server.listener.nonblocking = True
     epoll.register(server.listener.fd, EPOLLIN)
     for number in range(options.threads):
         program = partial(work, server=server, queue=queue, epoll=epoll, sockets=sockets)

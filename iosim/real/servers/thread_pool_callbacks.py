@@ -57,7 +57,7 @@ class Loop:
         sockets: dict[int, Socket | None] = {self.async_wakeup: None}
         epoll.register(self.async_wakeup, EPOLLIN)
         self.replies = Replies(kernel, lambda socket, events: epoll.modify(socket.fd, events))
-        kernel.set_nonblocking(server.listener)
+        server.listener.nonblocking = True
         sockets[server.listener.fd] = server.listener
         epoll.register(server.listener.fd, EPOLLIN)
         for number in range(options.threads):
@@ -70,7 +70,7 @@ class Loop:
                     self.call_back()
                 elif socket is server.listener:
                     while (connection := kernel.accept4(socket)) is not EAGAIN:
-                        kernel.set_nonblocking(connection)
+                        connection.nonblocking = True
                         sockets[connection.fd] = connection
                         epoll.register(connection.fd, EPOLLIN)
                 elif socket.user_data is not None:

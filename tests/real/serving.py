@@ -1,5 +1,6 @@
 """A real server as a process, clients that speak its protocol, and a scripted device."""
 
+import os
 import socket
 import struct
 import subprocess
@@ -24,8 +25,8 @@ PLAN = plans.Plan(
     model="",
     runtime="cpython",
     workload="open",
-    server_cpus=(0,),
-    client_cpus=(0,),
+    server_cpus=tuple(sorted(os.sched_getaffinity(0))),
+    client_cpus=tuple(sorted(os.sched_getaffinity(0))),
     duration_ns=SECOND_NS,
     warm_up_ns=0,
     limit_s=60,
@@ -161,6 +162,13 @@ class Serving:
             time.sleep(0.01)
         return {}
 
+    def fall_asleep(self) -> None:
+        """Let time pass until all its threads sleep: nothing is left to be done."""
+        late = time.monotonic() + PATIENCE_S
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        while any(state(task) != "S" for task in tasks.iterdir()) and time.monotonic() < late:
+            time.sleep(0.0005)
+
     def end(self) -> tuple[int, str]:
         """Close its stdin: its exit code, and what it has said besides."""
         out, errors = self.process.communicate(timeout=PATIENCE_S)
@@ -183,6 +191,14 @@ class Serving:
         self._folder.cleanup()
         if error is not None:
             error.add_note(out + errors)
+
+
+def state(process: Path) -> str:
+    """What /proc says of a process or thread: S asleep, R runnable, Z ended."""
+    try:
+        return (process / "stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return "Z"
 
 
 def receive(client: socket.socket, size_bytes: int) -> bytes:

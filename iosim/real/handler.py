@@ -173,7 +173,15 @@ class Replies:
 
     def go_on(self, socket: Socket) -> bool:
         """There is room in `socket`: send more; whether that was all."""
+        if socket.lock is not None:
+            with socket.lock:
+                return self._go_on(socket)
+        return self._go_on(socket)
+
+    def _go_on(self, socket: Socket) -> bool:
         unsent = socket.user_data
+        if unsent is None:  # another thread has been faster
+            return False
         while unsent:
             request, left_bytes = unsent[0]
             sent_bytes = self._kernel.sendto(socket, request, left_bytes)

@@ -105,8 +105,8 @@ class Socket:
         "fd",
         "flags",
         "have",
+        "lock",
         "query",
-        "reader",
         "recv",
         "send",
         "socket",
@@ -129,8 +129,8 @@ class Socket:
         self.query: Query | None = None
         self.unsent: memoryview | None = None
         self.user_data: Any = None
-        # Held by who reads, where several threads may read the same socket.
-        self.reader: threading.Lock | None = None
+        # Held by who reads or sends more, where several threads may be told of the same socket.
+        self.lock: threading.Lock | None = None
 
     @property
     def nonblocking(self) -> bool:
@@ -214,8 +214,8 @@ class Kernel:
 
     def recvfrom(self, socket: Socket) -> Any:
         """A request, a query that is answered, PARTIAL, EOF or EAGAIN."""
-        if socket.reader is not None:
-            with socket.reader:
+        if socket.lock is not None:
+            with socket.lock:
                 return self._recvfrom(socket)
         return self._recvfrom(socket)
 

@@ -30,6 +30,7 @@ PLAN = plans.Plan(
     duration_ns=SECOND_NS,
     warm_up_ns=0,
     limit_s=60,
+    send_buffer_bytes=1 << 18,  # large answers do not fit
     request_bytes=64,
 )
 

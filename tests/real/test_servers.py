@@ -1,12 +1,15 @@
 """Each real server answers byte for byte, counts what it must, survives, and leaves nothing."""
 
+import fcntl
 import os
 import pkgutil
 import random
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import time
 from contextlib import suppress
 from importlib.util import find_spec
@@ -117,11 +120,17 @@ def slowly(server: Serving, client: socket.socket, blocks: bool) -> None:
     with server.connect(receive_bytes=4096) as slow:
         slow.sendall(server.request(4))
         time.sleep(0.05)
+        assert sent_to(slow) < 1 << 20
         if not blocks:
             server.ask(client, 0)
         assert receive(slow, 1 << 20) == server.reply(4)
         if blocks:
             server.ask(client, 0)
+
+
+def sent_to(client: socket.socket) -> int:
+    """How many bytes wait at a client."""
+    return struct.unpack("i", fcntl.ioctl(client, termios.FIONREAD, bytes(4)))[0]
 
 
 PIPELINED = [model for model in MODELS if model not in ("thread_pool",)]
@@ -132,7 +141,10 @@ def test_pipelined_requests_are_all_answered(model: str, options: dict[str, Any]
     if model == "epoll" and options.get("workers", 1) > 1 and len(options) == 1:
         pytest.skip("several may serve the same connection at once: answers may mix")
     rows = [(64, 100_000 if row % 3 == 0 else 100, 0) for row in range(60)]
-    with Serving(model, options, rows, **PLAIN) as server, server.connect() as client:
+    with (
+        Serving(model, options, rows, pipeline=60, **PLAIN) as server,
+        server.connect() as client,
+    ):
         client.sendall(b"".join(server.request(row) for row in range(60)))
         for row in range(60):
             assert receive(client, rows[row][1]) == server.reply(row)
@@ -403,18 +415,18 @@ def test_select_says_which_descriptor_it_cannot_watch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "options", "package"),
+    ("name", "chosen", "package"),
     [("io_uring", {}, "liburing"), ("coroutine", {"flavour": "greenlet"}, "greenlet")],
 )
 def test_a_missing_package_is_named(
-    model: str,
-    options: dict[str, Any],
+    name: str,
+    chosen: dict[str, Any],
     package: str,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
     (tmp_path / f"{package}.py").write_text(f"raise ModuleNotFoundError(name={package!r})")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
-    with Serving(model, options, ROWS, **PLAIN) as server:
+    with Serving(name, chosen, ROWS, **PLAIN) as server:
         assert f"needs the package {package}" in server.first_line + server.read_line()
         assert server.process.wait(PATIENCE_S) == 2

@@ -60,11 +60,13 @@ def event_loop(
 
     def watch(socket: Socket) -> None:
         if watched.shared:
-            socket.reader = Lock()
+            socket.lock = Lock()
         sockets[socket.fd] = socket
         epoll.register(socket.fd, EPOLLIN | how)
 
     def wait_for(socket: Socket, events: int) -> None:
+        if socket is in_hand:  # armed when it is done with: from then on another may have it
+            return
         with suppress(OSError):  # another worker may have closed it
             epoll.modify(socket.fd, events | how)
 
@@ -76,6 +78,7 @@ def event_loop(
         if watches(socket):
             del sockets[socket.fd]
 
+    in_hand: Socket | None = None
     jobs = Jobs(kernel, server, watch, wait_for, forget)
     while True:
         if options.min_wait:
@@ -93,7 +96,10 @@ def event_loop(
                 while jobs.on_readable(socket):
                     pass
             else:
+                if one_shot:
+                    in_hand = socket
                 jobs.on_readable(socket)
+                in_hand = None
                 if one_shot and watches(socket):
                     wait_for(socket, EPOLLIN if jobs.may_read(socket) else EPOLLOUT)
         if jobs.sleeping:

@@ -197,6 +197,11 @@ class Machine:
 
     # ----------------------------------------------------------------------- waking
 
+    @property
+    def somebody_sleeps(self) -> bool:
+        """True if there is a thread that something may wake."""
+        return self.voluntary != self.wakeups
+
     def arrive(self, socket: "Socket", message: Any) -> None:
         """`message` is in the socket now: wake who sleeps there, tell who watches it."""
         socket.received.append(message)

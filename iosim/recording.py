@@ -33,6 +33,8 @@ FLUSH_AT = 512
 
 PART_GETTERS = tuple(attrgetter(f"{part}_ns") for part in PARTS)
 FAILED = attrgetter("failed")
+SAMPLED = attrgetter("number", "intended_ns", "answered_ns", *(f"{part}_ns" for part in PARTS))
+"""What is kept of a request in the sample."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ class Recording:
         self._histograms: list[Histogram] = []
         self._snapshots: list[Snapshot] = []
         self._mser = Mser()
-        self._sample: list[RequestRecord] = []
+        # What `SAMPLED` gives; of many, most are thrown away again.
+        self._sample: list[tuple[int, ...]] = []
         self._stride = 1
 
     def completed(self, request: Request) -> None:
@@ -102,7 +105,7 @@ class Recording:
         for index, part in enumerate(PART_GETTERS):
             self._parts_ns[index] += sum(map(part, done))
         # Every stride-th request is kept; of too many, every other one.
-        self._sample += map(_request_record, done[-self._answered % self._stride :: self._stride])
+        self._sample += map(SAMPLED, done[-self._answered % self._stride :: self._stride])
         while len(self._sample) > SAMPLE_MOST:
             del self._sample[1::2]
             self._stride *= 2
@@ -157,7 +160,7 @@ class Recording:
             snapshots=(*self._snapshots, self._snapshot()),
             histograms=tuple(self._histograms),
             mser=self._mser,
-            sample=tuple(self._sample),
+            sample=tuple(map(_request_record, self._sample)),
             concurrency={n: d.usage().concurrency for n, d in self._devices.items()},
             memory_bytes=dict(machine.memory.peak),
             memory_peak_bytes=machine.memory.peak_bytes,
@@ -257,13 +260,9 @@ class Observation:
         )
 
 
-def _request_record(request: Request) -> RequestRecord:
-    return RequestRecord(
-        number=request.number,
-        intended_ns=request.intended_ns,
-        response_ns=request.answered_ns - request.intended_ns,
-        **{f"{part}_ns": getter(request) for part, getter in zip(PARTS, PART_GETTERS, strict=True)},
-    )
+def _request_record(sampled: tuple[int, ...]) -> RequestRecord:
+    number, intended_ns, answered_ns, *parts_ns = sampled
+    return RequestRecord(number, intended_ns, answered_ns - intended_ns, *parts_ns)
 
 
 def _interpreter_lock(now: Snapshot, then: Snapshot) -> InterpreterLockRecord | None:

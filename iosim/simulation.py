@@ -75,7 +75,8 @@ def observe(
     from iosim.world import build
 
     streams = Streams(scenario.run.seed, replication)
-    return _Run(build(scenario, model, costs, streams, trace), scenario, replication).go()
+    with _rare_collections():
+        return _Run(build(scenario, model, costs, streams, trace), scenario, replication).go()
 
 
 _collecting = threading.Lock()
@@ -114,8 +115,7 @@ class _Run:
         world, run = self._world, self._scenario.run
         world.connect(self._on_ready)
         limit = world.env.timeout(SETUP_LIMIT_NS + run.duration)
-        with _rare_collections():
-            world.env.run(until=self._end | limit)
+        world.env.run(until=self._end | limit)
         if not self._end.triggered:
             raise Stalled(world.machine.model, world.env._now, _waits(world.machine))
         for core in world.machine.cores:

@@ -95,17 +95,14 @@ class Calls:
         disturbance: when this returns it has arrived.
         """
         thread, env = self.thread, self.env
-        if (
-            thread.core.run_queue.rivals
-            or thread.pending
-            or thread.core.pace != 1.0  # else it takes longer than it owes
-        ):
-            return False
+        core, debt_ns = thread.core, thread.debt_ns
+        if core.run_queue.rivals or thread.pending or core.pace != 1.0:
+            return False  # at another pace it takes longer than it owes
         heap = env._queue
-        until_ns = env._now + thread.debt_ns
+        until_ns = env._now + debt_ns
         if not heap or heap[0][0] > until_ns or until_ns == self._caught_up_ns:
             return True
-        if thread.debt_ns > AHEAD_MOST_NS or self.machine.somebody_sleeps:
+        if debt_ns > AHEAD_MOST_NS or self.machine.somebody_sleeps:
             return False
         if not act_ahead(env, until_ns):
             return False

@@ -123,11 +123,11 @@ class Clients:
         self._backlog = backlog
         self._waiting = 0
         self.timeout_ns = timeout_ns
-        self._deadlines: list[tuple[int, int, Request]] = []
-        self._deadline_alarm = Alarm(machine.env, self._on_deadline)
         # Where the clients' side does the receiving softirq's work, too, an arrival costs
         # the server's cores nothing.
         self.quiet = network.softirq_on_sender
+        self._deadlines: list[tuple[int, int, Request]] = []
+        self._deadline_alarm = Alarm(machine.env, self._on_deadline, self.quiet)
         self._sending = Agenda(machine.env, self._send_due, self.quiet)
         self.clients = [self._client(number) for number in range(connections)]
         self._accepted = 0

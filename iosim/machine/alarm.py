@@ -11,7 +11,8 @@ the one left behind is recognised when it surfaces. An alarm that is set again w
 acts, with nothing else due before, acts again at once, the clock set forward.
 
 A *quiet* alarm lets what comes from outside arrive, and touches a core only by waking
-a thread. While nobody sleeps it may act ahead of the clock, in its turn (`act_ahead`).
+a thread. Where there is only one, and that is busy, it may act ahead of the clock, in
+its turn (`act_ahead`).
 
 Not modelled: an alarm never succeeds or fails as other SimPy events do, and cannot be
 waited for.
@@ -20,7 +21,7 @@ Validated by: tests/unit/test_alarm.py
 """
 
 from collections.abc import Callable
-from heapq import heappop, heappush, heapreplace
+from heapq import heappop, heappush
 from typing import Any
 
 from simpy.events import NORMAL, Event
@@ -103,33 +104,37 @@ def act_ahead(env: Clock, until_ns: int) -> bool:
     what it shows now.
     """
     heap: Any = env._queue
-    first = heap[0][3]
-    if type(first) is not Alarm or not first.quiet:
-        return False
     ids, now = env._eid, env._now
-    # As if something were put in the heap now, to be due at `until_ns`: of what is due at the
-    # same instant only what is there already comes before it.
-    limit = (until_ns, NORMAL, next(ids))
-    while heap and (entry := heap[0]) < limit:
-        alarm = entry[3]
+    # Of what is due at `until_ns` itself, what is put in the heap from now on comes later: its
+    # numbers begin with this one.
+    place = 0
+    only_quiet = True
+    while heap and (not place or heap[0] < (until_ns, NORMAL, place)):
+        at_ns, _, _, alarm = heap[0]
         if type(alarm) is not Alarm or not alarm.quiet:
-            env._now = now
-            return False
-        env._now = at_ns = entry[0]
+            only_quiet = False
+            break
+        heappop(heap)
         if at_ns != alarm._scheduled_ns:  # left behind when it was moved to be earlier
-            heappop(heap)
+            if heap and heap[0][0] > until_ns:
+                break
             continue
-        # Its entry stays in the heap meanwhile: what is pushed comes after it.
         alarm._scheduled_ns = ACTING_NS
-        if alarm.due_ns == at_ns:
-            alarm.due_ns = NEVER
-            alarm._action()
-        due_ns = alarm.due_ns
+        number = next(ids)
+        place = place or number
+        while True:
+            env._now = at_ns
+            if alarm.due_ns == at_ns:
+                alarm.due_ns = NEVER
+                alarm._action()
+            due_ns = alarm.due_ns
+            if due_ns >= until_ns or (heap and heap[0][0] <= due_ns):
+                break
+            at_ns = due_ns
         if due_ns < FAR_NS:
             alarm._scheduled_ns = due_ns
-            heapreplace(heap, (due_ns, NORMAL, next(ids), alarm))
+            heappush(heap, (due_ns, NORMAL, number, alarm))
         else:
             alarm._scheduled_ns = FAR_NS
-            heappop(heap)
     env._now = now
-    return True
+    return only_quiet

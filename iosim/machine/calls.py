@@ -91,7 +91,7 @@ class Calls:
     def undisturbed(self) -> bool:
         """True if no event can come before the thread has worked off what it owes.
 
-        What only arrives in the meantime, with nobody asleep to be woken by it, is no
+        What only arrives in the meantime, with no other thread to be woken by it, is no
         disturbance: when this returns it has arrived.
         """
         thread, env = self.thread, self.env
@@ -102,7 +102,7 @@ class Calls:
         until_ns = env._now + debt_ns
         if not heap or heap[0][0] > until_ns or until_ns == self._caught_up_ns:
             return True
-        if debt_ns > AHEAD_MOST_NS or self.machine.somebody_sleeps:
+        if debt_ns > AHEAD_MOST_NS or not self.machine.single_threaded:
             return False
         if not act_ahead(env, until_ns):
             return False

@@ -198,9 +198,9 @@ class Machine:
     # ----------------------------------------------------------------------- waking
 
     @property
-    def somebody_sleeps(self) -> bool:
-        """True if there is a thread that something may wake."""
-        return self.voluntary != self.wakeups
+    def single_threaded(self) -> bool:
+        """True if whoever runs is the only thread there is, and nobody can be woken."""
+        return len(self.threads) == 1
 
     def arrive(self, socket: "Socket", message: Any) -> None:
         """`message` is in the socket now: wake who sleeps there, tell who watches it."""

@@ -17,7 +17,7 @@ def test_that_things_arrive_ahead_of_the_clock_changes_nothing(
     if case.profile == "free":
         return
     ahead = plain(untraced(case))
-    monkeypatch.setattr(Machine, "somebody_sleeps", True)
+    monkeypatch.setattr(Machine, "single_threaded", False)
     by_the_clock = plain(untraced(case))
     del ahead["events"], by_the_clock["events"]
     assert ahead == by_the_clock

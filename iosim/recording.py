@@ -40,6 +40,10 @@ FLUSH_AT = 512
 
 PART_GETTERS = tuple(attrgetter(f"{part}_ns") for part in PARTS)
 FAILED = attrgetter("failed")
+SAMPLED = attrgetter(
+    "number", "intended_ns", "answered_ns", "class_name", *(f"{part}_ns" for part in PARTS)
+)
+"""What is kept of a request in the sample."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,8 @@ class Recording:
         self._by_class: dict[str, list[Histogram]] = {name: [] for name in classes}
         self._snapshots: list[Snapshot] = []
         self._mser = Mser()
-        self._sample: list[RequestRecord] = []
+        # What `SAMPLED` gives; of many, most are thrown away again.
+        self._sample: list[tuple[Any, ...]] = []
         self._stride = 1
 
     def completed(self, request: Request) -> None:
@@ -115,7 +120,7 @@ class Recording:
         for index, part in enumerate(PART_GETTERS):
             self._parts_ns[index] += sum(map(part, done))
         # Every stride-th request is kept; of too many, every other one.
-        self._sample += map(_request_record, done[-self._answered % self._stride :: self._stride])
+        self._sample += map(SAMPLED, done[-self._answered % self._stride :: self._stride])
         while len(self._sample) > SAMPLE_MOST:
             del self._sample[1::2]
             self._stride *= 2
@@ -179,7 +184,7 @@ class Recording:
             histograms=tuple(self._histograms),
             by_class={name: tuple(slices) for name, slices in self._by_class.items()},
             mser=self._mser,
-            sample=tuple(self._sample),
+            sample=tuple(map(_request_record, self._sample)),
             concurrency={n: d.usage().concurrency for n, d in self._devices.items()},
             memory_bytes=dict(machine.memory.peak),
             memory_peak_bytes=machine.memory.peak_bytes,
@@ -292,13 +297,14 @@ def _merged(histograms: Sequence[Histogram]) -> Histogram:
     return merged
 
 
-def _request_record(request: Request) -> RequestRecord:
+def _request_record(sampled: tuple[Any, ...]) -> RequestRecord:
+    number, intended_ns, answered_ns, class_name, *parts_ns = sampled
     return RequestRecord(
-        number=request.number,
-        intended_ns=request.intended_ns,
-        response_ns=request.answered_ns - request.intended_ns,
-        class_name=request.class_name,
-        **{f"{part}_ns": getter(request) for part, getter in zip(PARTS, PART_GETTERS, strict=True)},
+        number=number,
+        intended_ns=intended_ns,
+        response_ns=answered_ns - intended_ns,
+        class_name=class_name,
+        **{f"{part}_ns": ns for part, ns in zip(PARTS, parts_ns, strict=True)},
     )
 
 

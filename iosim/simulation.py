@@ -79,7 +79,8 @@ def observe(
     from iosim.world import build
 
     streams = Streams(scenario.run.seed, replication)
-    return _Run(build(scenario, model, costs, streams, trace), scenario, replication).go()
+    with _rare_collections():
+        return _Run(build(scenario, model, costs, streams, trace), scenario, replication).go()
 
 
 _collecting = threading.Lock()
@@ -123,8 +124,7 @@ class _Run:
         world.machine.background_alarms += 1
         self._patience.set(world.env._now + PATIENCE_NS)
         limit = world.env.timeout(SETUP_LIMIT_NS + run.duration)
-        with _rare_collections():
-            world.env.run(until=self._end | limit)
+        world.env.run(until=self._end | limit)
         if not self._end.triggered:
             raise Stalled(world.machine.model, world.env._now, _waits(world.machine))
         for core in world.machine.cores:

@@ -112,16 +112,17 @@ class Station:
         places: int | None,
         done: Callable[[Any], None],
         end_ns: Callable[[int, int], int] | None = None,
+        quiet: bool = False,
     ) -> None:
         """`done(call)` is called at each call's end: `end_ns(start, ns)`, if not start + ns.
 
-        places: None: no limit.
+        places: None: no limit. quiet: as of an `Alarm`.
         """
         self._env = env
         self._places = places
         self._done = done
         self._end_ns = end_ns
-        self._in_service = Agenda(env, self._ended)
+        self._in_service = Agenda(env, self._ended, quiet)
         self._queue: deque[tuple[Any, int]] = deque()
         self.calls = 0
         self._busy_ns = 0

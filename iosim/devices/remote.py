@@ -146,7 +146,11 @@ class Device:
         self._machine = machine
         self._errors_at_once = options.errors == "at once"
         self._station = Station(
-            machine.env, options.concurrency, self._done, _end_ns(name, options.stalls, streams)
+            machine.env,
+            options.concurrency,
+            self._done,
+            _end_ns(name, options.stalls, streams),
+            quiet=network.softirq_on_sender,
         )
 
     def perform(self, kernel: Kernel, server: Server, query: Query) -> Generator[Any, Any, None]:

@@ -101,8 +101,11 @@ def event_loop(
         return kernel.epoll_ctl_add(epoll, socket, edge, one_shot)
 
     def wait_for(socket: Socket, events: str) -> Program:
-        return kernel.epoll_ctl_mod(epoll, socket, events)
+        if socket is in_hand:  # armed when it is done with: from then on another may have it
+            return
+        yield from kernel.epoll_ctl_mod(epoll, socket, events)
 
+    in_hand: Socket | None = None
     jobs = Jobs(kernel, server, watch, wait_for)
     # Edge-triggered: those that have been told of, and not yet read until EAGAIN.
     unread: dict[Socket, None] = {}
@@ -121,7 +124,10 @@ def event_loop(
             elif edge:
                 unread[socket] = None
             else:
+                if one_shot:
+                    in_hand = socket
                 yield from jobs.on_readable(socket)
+                in_hand = None
                 if one_shot and socket in epoll.interest:
                     yield from wait_for(socket, EPOLLIN if jobs.may_read(socket) else EPOLLOUT)
         for socket in tuple(unread):

@@ -19,8 +19,8 @@ class Agenda:
 
     __slots__ = ("_alarm", "_count", "_entries", "_on_due")
 
-    def __init__(self, env: Clock, on_due: Callable[[Any], None]) -> None:
-        self._alarm = Alarm(env, self._next)
+    def __init__(self, env: Clock, on_due: Callable[[Any], None], quiet: bool = False) -> None:
+        self._alarm = Alarm(env, self._next, quiet)
         self._entries: list[tuple[int, int, Any]] = []
         self._count = 0
         self._on_due = on_due

@@ -10,6 +10,10 @@ itself early and goes back into the heap); moving it earlier adds one heap entry
 the one left behind is recognised when it surfaces. An alarm that is set again while it
 acts, with nothing else due before, acts again at once, the clock set forward.
 
+A *quiet* alarm lets what comes from outside arrive, and touches a core only by waking
+a thread. Where there is only one, and that is busy, it may act ahead of the clock, in
+its turn (`act_ahead`).
+
 Not modelled: an alarm never succeeds or fails as other SimPy events do, and cannot be
 waited for.
 
@@ -17,7 +21,7 @@ Validated by: tests/unit/test_alarm.py
 """
 
 from collections.abc import Callable
-from heapq import heappush
+from heapq import heappop, heappush
 from typing import Any
 
 from simpy.events import NORMAL, Event
@@ -37,13 +41,14 @@ ACTING_NS = -1
 class Alarm(Event):
     """Calls `action` at the instant it is set to; may be moved and set again at will."""
 
-    __slots__ = ("_action", "_heap", "_ids", "_ring", "_scheduled_ns", "due_ns")
+    __slots__ = ("_action", "_heap", "_ids", "_ring", "_scheduled_ns", "due_ns", "quiet")
 
-    def __init__(self, env: Clock, action: Callable[[], None]) -> None:
+    def __init__(self, env: Clock, action: Callable[[], None], quiet: bool = False) -> None:
         self.env: Clock = env
         self._ok = True
         self._value = None
         self._action = action
+        self.quiet = quiet
         self._ring: list[Callable[[Any], None]] = [self._surface]
         self.callbacks = self._ring
         self._scheduled_ns = FAR_NS
@@ -89,3 +94,47 @@ class Alarm(Event):
             # Nothing comes before: to be put in the heap and taken out first thing would
             # only set the clock. So does this.
             env._now = now = due_ns
+
+
+def act_ahead(env: Clock, until_ns: int) -> bool:
+    """Let quiet alarms due by `until_ns` act, each at its instant; whether no other is due.
+
+    Something must be in the heap. What is due after one that is not quiet does not act, so
+    the order is what it would have been. The clock shows each its instant, and in the end
+    what it shows now.
+    """
+    heap: Any = env._queue
+    ids, now = env._eid, env._now
+    # Of what is due at `until_ns` itself, what is put in the heap from now on comes later: its
+    # numbers begin with this one.
+    place = 0
+    only_quiet = True
+    while heap and (not place or heap[0] < (until_ns, NORMAL, place)):
+        at_ns, _, _, alarm = heap[0]
+        if type(alarm) is not Alarm or not alarm.quiet:
+            only_quiet = False
+            break
+        heappop(heap)
+        if at_ns != alarm._scheduled_ns:  # left behind when it was moved to be earlier
+            if heap and heap[0][0] > until_ns:
+                break
+            continue
+        alarm._scheduled_ns = ACTING_NS
+        number = next(ids)
+        place = place or number
+        while True:
+            env._now = at_ns
+            if alarm.due_ns == at_ns:
+                alarm.due_ns = NEVER
+                alarm._action()
+            due_ns = alarm.due_ns
+            if due_ns >= until_ns or (heap and heap[0][0] <= due_ns):
+                break
+            at_ns = due_ns
+        if due_ns < FAR_NS:
+            alarm._scheduled_ns = due_ns
+            heappush(heap, (due_ns, NORMAL, number, alarm))
+        else:
+            alarm._scheduled_ns = FAR_NS
+    env._now = now
+    return only_quiet

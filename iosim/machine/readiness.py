@@ -572,7 +572,7 @@ class ReadinessCalls(Calls):
         """
         thread = self.thread
         ask_ns = max(1, self.ask_ns())  # even where costs are zero, time must pass
-        if thread.debt_ns and not self.undisturbed():
+        if thread.debt_ns:  # asking begins here, at an instant of the clock
             yield RUN
         count = len(ring.sockets)
         limit = rounds * count if rounds is not None else 2 * FAR_NS // ask_ns

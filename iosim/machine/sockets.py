@@ -303,15 +303,8 @@ class SocketCalls(Calls):
         thread.debt_ns = ns = thread.debt_ns + ns
         if not ns:
             thread.core.count_step(thread, env._now)
-        else:
-            heap = env._queue
-            if (  # not self.undisturbed(), written out
-                (heap and heap[0][0] <= env._now + ns)
-                or thread.core.run_queue.rivals
-                or thread.pending
-                or thread.core.pace != 1.0
-            ):
-                yield RUN
+        elif not self.undisturbed():
+            yield RUN
         at_ns = env._now + thread.debt_ns
         message.pause(at_ns)
         peer.receive(socket, message, at_ns)

@@ -17,6 +17,8 @@ from typing import Final
 from iosim.real.kernel import EOF, PARTIAL, Kernel, Query, Request, Socket
 from iosim.real.plan import CPU, QUERY_BYTES, SLEEP, DevicePlan, Plan, Step
 
+TURN: Final = 16
+"""Messages that a socket which has more may have handled before it is the others' turn."""
 NO_STEP: Final = 2**31
 """The next step of a request whose handler has nothing more to do."""
 
@@ -269,6 +271,13 @@ class Jobs:
         if sent_bytes < size_bytes:
             self._replies.keep(request, size_bytes - sent_bytes)
         return True
+
+    def drain(self, socket: Socket) -> bool:
+        """Go on with all that `socket` has, until EAGAIN; False if that was not reached.
+
+        After `TURN` messages it is the others' turn: who never falls silent would have it all.
+        """
+        return not all(self.on_readable(socket) for _ in range(TURN))
 
     def may_read(self, socket: Socket) -> bool:
         """Whether the answer before has been sent as a whole."""

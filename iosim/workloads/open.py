@@ -89,7 +89,9 @@ class Source:
         in_order = clients.at_arrival and clients.network.fixed_delays_ns is not None
         self._env = clients.machine.env
         self._in_order = in_order
-        self._alarm = Alarm(self._env, self._arrive if in_order else self._send)
+        self._alarm = Alarm(
+            self._env, self._arrive if in_order else self._send, quiet=clients.quiet
+        )
         self._times: Iterator[int] = iter(())
         self._intended_ns = 0
         self._delays_ns = (0, 0)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iosim.machine.agenda import Agenda
-from iosim.machine.alarm import FAR_NS, NEVER, Alarm
+from iosim.machine.alarm import FAR_NS, NEVER, Alarm, act_ahead
 from iosim.machine.clock import Clock
 
 
@@ -154,6 +154,59 @@ def test_an_alarm_acts_when_its_last_setting_says(
         expected.append(due)
     env.run(until=10_000)
     assert log == expected
+
+
+# ------------------------------------------------------------------- ahead of the clock
+
+
+def test_quiet_alarms_act_ahead_each_at_its_instant(env: Clock) -> None:
+    log: list[tuple[str, int]] = []
+
+    def often() -> None:
+        log.append(("often", env._now))
+        alarms[0].set(env._now + 30)
+
+    alarms = [
+        Alarm(env, often, quiet=True),
+        Alarm(env, lambda: log.append(("once", env._now)), quiet=True),
+    ]
+    alarms[0].set(10)
+    alarms[1].set(50)
+    assert act_ahead(env, 70)
+    assert log == [("often", 10), ("often", 40), ("once", 50)]
+    assert env._now == 0
+    env.run(until=80)
+    assert log[3:] == [("often", 70)]
+
+
+def test_what_is_due_at_the_end_acts_ahead_if_it_has_been_set_before(
+    env: Clock, log: list[int]
+) -> None:
+    quiet = Alarm(env, lambda: log.append(env._now), quiet=True)
+    quiet.set(70)
+    assert act_ahead(env, 70)
+    assert log == [70]
+
+
+def test_nothing_acts_ahead_of_an_alarm_that_is_not_quiet(env: Clock, log: list[int]) -> None:
+    quiet = Alarm(env, lambda: log.append(env._now), quiet=True)
+    other = Alarm(env, lambda: log.append(-env._now))
+    quiet.set(30)
+    other.set(20)
+    assert not act_ahead(env, 100)
+    assert log == []
+    env.run(until=100)
+    assert log == [-20, 30]
+
+
+def test_a_quiet_alarm_that_was_moved_acts_ahead_once(env: Clock, log: list[int]) -> None:
+    quiet = Alarm(env, lambda: log.append(env._now), quiet=True)
+    for due_ns in (60, 20, 40):
+        quiet.set(due_ns)
+    assert act_ahead(env, 100)
+    assert log == [40]
+    env.run(until=200)
+    assert log == [40]
 
 
 # ------------------------------------------------------------------------------- agenda

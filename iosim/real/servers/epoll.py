@@ -80,10 +80,12 @@ def event_loop(
 
     in_hand: Socket | None = None
     jobs = Jobs(kernel, server, watch, wait_for, forget)
+    # Edge-triggered: those that have been told of, and not yet read until EAGAIN.
+    unread: dict[Socket, None] = {}
     while True:
         if options.min_wait:
             kernel.nanosleep(options.min_wait)
-        timeout_ns = 0 if server.own_work.wanted else jobs.timeout_ns()
+        timeout_ns = 0 if server.own_work.wanted or unread else jobs.timeout_ns()
         events = kernel.epoll_wait(epoll, sockets, options.max_events, timeout_ns)
         for socket in events:
             if socket is server.listener:
@@ -93,8 +95,7 @@ def event_loop(
                     if options.workers > 1:
                         break
             elif edge:
-                while jobs.on_readable(socket):
-                    pass
+                unread[socket] = None
             else:
                 if one_shot:
                     in_hand = socket
@@ -102,9 +103,12 @@ def event_loop(
                 in_hand = None
                 if one_shot and watches(socket):
                     wait_for(socket, EPOLLIN if jobs.may_read(socket) else EPOLLOUT)
+        for socket in tuple(unread):
+            if not watches(socket) or jobs.drain(socket):
+                del unread[socket]
         if jobs.sleeping:
             jobs.run_due()
-        if server.own_work.wanted and not events:
+        if server.own_work.wanted and not events and not unread:
             server.own_work.do_chunk(kernel)
 
 

@@ -45,20 +45,21 @@ def main(kernel: Kernel, server: Server, options: Options) -> None:
         descriptors.change(socket, events)
 
     jobs = Jobs(kernel, server, watch, wait_for, descriptors.discard)
+    # Those that have had their turn and not been read until EAGAIN.
+    unread: dict[Socket, None] = {}
 
     def drain(socket: Socket) -> None:
         if socket is server.listener:
             while (connection := kernel.accept4(socket)) is not EAGAIN:
                 watch(connection)
                 drain(connection)
-        else:
-            while jobs.on_readable(socket):
-                pass
+        elif not jobs.drain(socket):
+            unread[socket] = None  # the others first
 
     watch(server.listener)
     drain(server.listener)
     while True:
-        timeout_ns = 0 if server.own_work.wanted else jobs.timeout_ns()
+        timeout_ns = 0 if server.own_work.wanted or unread else jobs.timeout_ns()
         taken = take_signal(timeout_ns)
         if taken is not None and taken.si_signo == signal.SIGIO:
             discard_signals()
@@ -66,6 +67,10 @@ def main(kernel: Kernel, server: Server, options: Options) -> None:
                 drain(socket)
         elif taken is not None and taken.si_status in descriptors.sockets:
             drain(descriptors.sockets[taken.si_status])
+        for socket in tuple(unread):
+            del unread[socket]
+            if descriptors.sockets.get(socket.fd) is socket:
+                drain(socket)
         jobs.run_due()
         if server.own_work.wanted and taken is None:
             server.own_work.do_chunk(kernel)

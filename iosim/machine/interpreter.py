@@ -333,7 +333,12 @@ class CPythonKernel(Kernel):
     def cond_wait(
         self, condition: Condition, mutex: Mutex, timeout_ns: int | None = None
     ) -> Generator[Any, Any, bool]:
-        return self._outside(super().cond_wait(condition, mutex, timeout_ns))
+        # As threading.Condition, which takes its lock again when it has the interpreter's: who
+        # waited for the latter with the former in hand would make a convoy of them.
+        waiter = yield from self.start_wait(condition, mutex)
+        yield from self._outside(self.await_signal(condition, waiter, timeout_ns))
+        yield from self.lock(mutex)
+        return waiter.signalled
 
     def ask_ns(self) -> int:
         costs = self.costs

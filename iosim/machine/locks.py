@@ -189,11 +189,28 @@ class LockCalls(Calls):
         self, condition: Condition, mutex: Mutex, timeout_ns: int | None = None
     ) -> Generator[Any, Any, bool]:
         """Give up `mutex`, sleep until signalled, take it again; False if time was up."""
-        thread = self.thread
-        waiter = Waiter(thread)
+        waiter = yield from self.start_wait(condition, mutex)
+        yield from self.await_signal(condition, waiter, timeout_ns)
+        # glibc re-locks as if there were other waiters.
+        self.thread.charge(USER, self.costs.lock_ns, "lock")
+        if self.thread.debt_ns and not self.undisturbed():
+            yield RUN
+        yield from self._lock_contended(mutex)
+        return waiter.signalled
+
+    def start_wait(self, condition: Condition, mutex: Mutex) -> Generator[Any, Any, Waiter]:
+        """Be among those who wait on `condition`, and give up `mutex`."""
+        waiter = Waiter(self.thread)
         condition.waiters.append(waiter)
-        thread.charge(USER, self.costs.condition_wait_ns, "wait")
+        self.thread.charge(USER, self.costs.condition_wait_ns, "wait")
         yield from self.unlock(mutex)
+        return waiter
+
+    def await_signal(
+        self, condition: Condition, waiter: Waiter, timeout_ns: int | None
+    ) -> Generator[Any, Any, None]:
+        """Sleep until `waiter` is signalled, or time is up."""
+        thread = self.thread
         if thread.debt_ns and not self.undisturbed():
             yield RUN
         while not waiter.signalled:
@@ -206,12 +223,6 @@ class LockCalls(Calls):
             if value is TIMED_OUT and not waiter.signalled:
                 condition.waiters.remove(waiter)
                 break
-        # glibc re-locks as if there were other waiters.
-        thread.charge(USER, self.costs.lock_ns, "lock")
-        if thread.debt_ns and not self.undisturbed():
-            yield RUN
-        yield from self._lock_contended(mutex)
-        return waiter.signalled
 
     def cond_signal(self, condition: Condition) -> Generator[Any, Any, None]:
         """Wake the thread that has waited longest on the condition, if there is one."""

@@ -12,7 +12,7 @@ from bench import Bench, Letter, fair
 
 from iosim.machine.interpreter import CPythonKernel, InterpreterLock
 from iosim.machine.kernel import Kernel
-from iosim.machine.locks import Mutex
+from iosim.machine.locks import Condition, Mutex
 
 Steps = Generator[Any, Any, None]
 
@@ -316,3 +316,29 @@ def test_never_two_threads_compute_at_once(cores: int) -> None:
     for (_, _, to), (_, start, _) in itertools.pairwise(spans):
         assert to <= start
     assert sum(to - start for _, start, to in spans) == 20 * sum(300 + 217 * n for n in range(4))
+
+
+def test_who_is_signalled_takes_the_mutex_only_with_the_interpreters_lock() -> None:
+    bench = python()
+    mutex, condition = Mutex("mutex"), Condition("condition")
+
+    def waiting(kernel: Kernel) -> Steps:
+        yield from kernel.lock(mutex)
+        yield from kernel.cond_wait(condition, mutex)
+        bench.note(f"waiter has it, {mutex.owner is kernel.thread}")
+
+    def signalling(kernel: Kernel) -> Steps:
+        yield from kernel.lock(mutex)
+        yield from kernel.cond_signal(condition)
+        yield from kernel.unlock(mutex)
+        yield from kernel.compute(500)
+        # The waiter is awake and waits for the interpreter: the mutex is free all the same.
+        yield from kernel.lock(mutex)
+        yield from kernel.settle()
+        bench.note("signaller has it again")
+        yield from kernel.compute(100)
+        yield from kernel.unlock(mutex)
+
+    bench.spawn("waiting", waiting)
+    bench.at(100, lambda: bench.spawn("signalling", signalling))
+    assert bench.run(10_000) == [(600, "signaller has it again"), (700, "waiter has it, True")]

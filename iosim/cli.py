@@ -263,12 +263,13 @@ def check(
             # The shipped profiles are sound, and reading one takes as long as all the rest.
             if not (SHIPPED_PROFILES / f"{loaded.machine.profile}.yaml").is_file():
                 load_profile(loaded.machine.profile, loaded.folder)
-            check_files(loaded)
+            warnings = check_files(loaded)
         except IosimError as error:
             _tell(str(error))
             code = error.exit_code
         else:
             _say("\n".join([f"{file}: ok", *(f"  {line}" for line in describe(loaded))]))
+            _tell_warnings(warnings)
     return code
 
 
@@ -510,12 +511,20 @@ def _now_and_then() -> "Progress":
 def _warn(results: "Results", errors: bool) -> None:
     from iosim.report.layout import paragraph, width_for
 
+    _tell_warnings(results.warnings)
     for model in results.models:
         told = [f"warning: {model.label}: {warning}" for warning in model.warnings]
         if errors and model.error:
             told.append(f"error: {model.error}")
         for text in told:
             _tell("\n".join(paragraph(text, width_for(sys.stderr))))
+
+
+def _tell_warnings(warnings: Iterable[str]) -> None:
+    from iosim.report.layout import paragraph, width_for
+
+    for warning in warnings:
+        _tell("\n".join(paragraph(f"warning: {warning}", width_for(sys.stderr))))
 
 
 def _tables(results: "Results", quiet: bool) -> str:

@@ -25,7 +25,7 @@ from iosim.devices import Network
 from iosim.machine.agenda import Agenda
 from iosim.machine.alarm import Alarm
 from iosim.machine.machine import Machine
-from iosim.machine.request import ANSWERED, REFUSED, TIMED_OUT, WAITING, Request, request_type
+from iosim.machine.request import ANSWERED, REFUSED, TIMED_OUT, WAITING, Request
 from iosim.machine.sockets import Socket
 
 SETTLING_NS = 10_000_000
@@ -107,6 +107,7 @@ class Clients:
         reply_bytes: int,
         backlog: int | None = None,
         timeout_ns: int | None = None,
+        request: Callable[[int, int, Any, int, int], Request] = Request,
     ) -> None:
         self.machine = machine
         self.network = network
@@ -119,7 +120,7 @@ class Clients:
         self._amounts = amounts
         self._request_bytes = request_bytes
         self._reply_bytes = reply_bytes
-        self._request = request_type(machine.trace)
+        self._request = request
         self._backlog = backlog
         self._waiting = 0
         self.timeout_ns = timeout_ns

@@ -7,33 +7,38 @@
     {lognormal: {mean: 20us, cv: 1.5}}             the same, by mean and coefficient of variation
     {pareto: {minimum: 5us, shape: 2.5}}           heavy tail; or {mean: ..., shape: ...}
     {bimodal: {low: 5us, high: 1ms, high_fraction: 1%}}    hits and misses
+    {empirical: {file: times.csv, column: ms, unit: ms}}   measured: the values of a file
 
 Each kind gives its exact mean, for theory and for load factors, and blocks of samples.
 
 *Scope*: independent draws of whole nanoseconds, never negative. A continuous draw is rounded up or
 down at random, in proportion, so that the mean is kept even where it is a few nanoseconds.
 
-*Not modelled*: correlation between draws, empirical distributions, a mean that does not exist
-(a Pareto shape of 1 or less). A draw above 2**62 ns (146 years) is cut to that.
+*Not modelled*: correlation between draws (the order of a file's lines is not kept), a mean that
+does not exist (a Pareto shape of 1 or less). A draw above 2**62 ns (146 years) is cut to that.
 
 *Source*: Law, Simulation Modeling and Analysis, 5th ed., chapter 6 (the families and their
 moments); lognormal from quantiles: sigma = ln(p99 / median) / 2.3263, the normal's 99 % quantile.
 
-*Validated by*: tests/unit/test_distributions.py.
+*Validated by*: tests/unit/test_distributions.py, tests/unit/test_empirical.py.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from array import array
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, model_validator
 
+from iosim import csv_source
 from iosim.choice import Chosen, OneOf, Options
-from iosim.errors import Mismatch
-from iosim.units import Duration, Fraction, PositiveDuration, canonical_duration
+from iosim.errors import Mismatch, ScenarioError, did_you_mean, shown
+from iosim.units import DURATION_NS, Duration, Fraction, PositiveDuration, canonical_duration
 
 if TYPE_CHECKING:
     from typing import Self
@@ -44,6 +49,7 @@ if TYPE_CHECKING:
     Samples = npt.NDArray[np.int64]
 
 _LONGEST_NS = 2**62
+_NUMBER = re.compile(r"[+-]?[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]{1,3})?")
 _NORMAL_P99 = 2.3263478740408408
 
 
@@ -224,6 +230,76 @@ class Bimodal(DurationDistribution):
         return np.where(is_high, np.int64(self.high), np.int64(self.low))
 
 
+FOLDER = "folder"
+"""What a validation's context calls the folder from which a file's path counts."""
+
+MOST_VALUES = 10_000_000
+
+
+class Empirical(DurationDistribution):
+    """Measured durations, a column of a CSV file, drawn with replacement.
+
+    Each line's value, rounded to whole ns, is equally likely, whatever was drawn before: the
+    inverse of the file's empirical distribution function, which is a step function. Nothing is
+    drawn between two values or beyond the largest: a short file has a short tail.
+    """
+
+    file: str = Field(min_length=1, description="The file's path, from the scenario's folder.")
+    column: str = Field(description="The column's name, as the first line has it.")
+    unit: Literal["ns", "us", "ms", "s", "min", "h"] = Field(description="What its numbers count.")
+
+    @model_validator(mode="after")
+    def _read(self, info: ValidationInfo) -> Self:
+        # Not a field: it is the file's, not the scenario's.
+        self.__dict__["sorted_ns"] = self._sorted_ns((info.context or {}).get(FOLDER, Path()))
+        return self
+
+    def _sorted_ns(self, folder: Path) -> array[int]:
+        try:
+            return array("q", sorted(array("q", self._values_ns(folder / self.file))))
+        except ScenarioError as error:
+            (problem,) = error.problems
+            line = f", line {problem.line}, column {problem.column}" if problem.line else ""
+            expected = f"{problem.expected} in {problem.file}{line}"
+            raise Mismatch(expected, problem.found, problem.hint) from None
+
+    def _values_ns(self, path: Path) -> Iterator[int]:
+        """The column's values. Raises ScenarioError at the first mistake."""
+        unit_ns = DURATION_NS[self.unit]
+        count = 0
+        for row in csv_source.rows(path, self._check_columns):
+            text = row.cells[row.names.index(self.column)].strip()
+            value_ns = float(text) * unit_ns if _NUMBER.fullmatch(text) else math.nan
+            if not 0 <= value_ns <= _LONGEST_NS:
+                row.refuse(self.column, f"a number of {self.unit}, not negative", shown(text))
+            count += 1
+            if count > MOST_VALUES:
+                most = f"at most {MOST_VALUES:,} values"
+                csv_source.refuse(path, row.line, 1, most, "more")
+            yield round(value_ns)
+        if not count:
+            csv_source.refuse(path, 0, 0, "a value in a line of its own", "none")
+
+    def _check_columns(self, path: Path, names: list[str]) -> None:
+        if names.count(self.column) != 1:
+            found = "two of them" if self.column in names else ", ".join(names) or "nothing"
+            hint = did_you_mean(self.column, names)
+            csv_source.refuse(path, 1, 1, f"one column {shown(self.column)}", found, hint)
+
+    def mean_ns(self) -> float:
+        """Return the mean of the file's values, in ns."""
+        values: array[int] = self.__dict__["sorted_ns"]
+        return sum(values) / len(values)
+
+    def sample(self, rng: np.random.Generator, n: int) -> Samples:
+        """Draw `n` durations in ns."""
+        import numpy as np
+
+        values: Samples = np.frombuffer(self.__dict__["sorted_ns"], dtype=np.int64)
+        drawn: Samples = values[(rng.random(n) * len(values)).astype(np.int64)]
+        return drawn
+
+
 KINDS: Mapping[str, type[DurationDistribution]] = {
     "deterministic": Deterministic,
     "exponential": Exponential,
@@ -231,6 +307,7 @@ KINDS: Mapping[str, type[DurationDistribution]] = {
     "lognormal": Lognormal,
     "pareto": Pareto,
     "bimodal": Bimodal,
+    "empirical": Empirical,
 }
 
 Distribution = Annotated[

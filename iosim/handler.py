@@ -100,7 +100,6 @@ class Server:
     """What an I/O model's program is given: whom to serve, and how."""
 
     listener: Socket
-    steps: tuple[Step, ...]
     own_work: "OwnWork"
     connections: int | None
     """How many connections the clients will open; None: they come and go."""
@@ -147,7 +146,7 @@ class OwnWork:
 
 def serve(kernel: "Kernel", server: Server, request: Request) -> Generator[Any, Any, None]:
     """Go through all steps of `request`, sleeping in those that block."""
-    for (kind, device), amount in zip(server.steps, request.amounts, strict=True):
+    for (kind, device), amount in zip(request.steps, request.amounts, strict=True):
         if server.cancel and (yield from server.gave_up(kernel, request)):
             return
         if kind is CPU:
@@ -243,8 +242,6 @@ class Jobs:
         self._replies = Replies(kernel, wait_for)
         self._kernel = kernel
         self._server = server
-        self._steps = server.steps
-        self._last = len(server.steps)
         self._cancel = server.cancel
         self._watch = watch
         # (until when, number, request): those in a `sleep` step.
@@ -279,8 +276,8 @@ class Jobs:
         if request is None:
             return False
         amounts = request.amounts
-        for index in range(request.next_step, self._last):
-            kind, device = self._steps[index]
+        for index in range(request.next_step, request.last_step):
+            kind, device = request.steps[index]
             amount = amounts[index]
             if self._cancel and (yield from self._server.gave_up(kernel, request)):
                 return True

@@ -9,7 +9,7 @@ Validated by: tests/conformance
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from iosim.histogram import Histogram
 
@@ -22,6 +22,14 @@ class DeviceRecord:
     busy_ns: int
     queued_ns: int
     concurrency: int | None
+
+
+@dataclass(frozen=True)
+class ClassRecord:
+    """The requests of one class: answered in the whole run, response times of the window."""
+
+    completed: int
+    responses: Histogram
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,8 @@ class RequestRecord:
     cpu_ns: int | None = None
     lock_ns: int | None = None
     device_ns: int | None = None
+    class_name: str = ""
+    """Empty where all requests are alike."""
 
 
 @dataclass(frozen=True)
@@ -142,3 +152,5 @@ class Record:
     events: int = 0
     """Simulated events, the price of the run."""
     replication: int = 0
+    classes: Mapping[str, ClassRecord] = field(default_factory=dict)
+    """By name, in the scenario's order; none where all requests are alike."""

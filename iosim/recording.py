@@ -23,7 +23,14 @@ from iosim.histogram import Histogram
 from iosim.machine.machine import Machine
 from iosim.machine.request import PARTS, Request
 from iosim.machine.thread import CAUSES
-from iosim.record import DeviceRecord, InterpreterLockRecord, Record, RequestRecord, ThreadRecord
+from iosim.record import (
+    ClassRecord,
+    DeviceRecord,
+    InterpreterLockRecord,
+    Record,
+    RequestRecord,
+    ThreadRecord,
+)
 from iosim.statistics import Mser
 
 SLICES = 50
@@ -69,7 +76,9 @@ COUNTERS = (
 class Recording:
     """Observes one run; fulfils `iosim.clients.Recorder`."""
 
-    def __init__(self, machine: Machine, devices: dict[str, Any]) -> None:
+    def __init__(
+        self, machine: Machine, devices: dict[str, Any], classes: Sequence[str] = ()
+    ) -> None:
         self._machine = machine
         self._devices = devices
         # Answered requests that have not been counted in yet.
@@ -80,6 +89,7 @@ class Recording:
         # Answered requests by the number of the worker that served them.
         self._served: Counter[int] = Counter()
         self._histograms: list[Histogram] = []
+        self._by_class: dict[str, list[Histogram]] = {name: [] for name in classes}
         self._snapshots: list[Snapshot] = []
         self._mser = Mser()
         self._sample: list[RequestRecord] = []
@@ -99,6 +109,9 @@ class Recording:
         responses_ns = [request.answered_ns - request.intended_ns for request in done]
         self._histograms[-1].add_many(responses_ns)
         self._mser.add_many(responses_ns)
+        for name, histograms in self._by_class.items():
+            own = [r.answered_ns - r.intended_ns for r in done if r.class_name == name]
+            histograms[-1].add_many(own)
         for index, part in enumerate(PART_GETTERS):
             self._parts_ns[index] += sum(map(part, done))
         # Every stride-th request is kept; of too many, every other one.
@@ -120,6 +133,8 @@ class Recording:
             self._flush()
         self._done.clear()
         self._histograms.append(Histogram())
+        for histograms in self._by_class.values():
+            histograms.append(Histogram())
         self._snapshots.append(self._snapshot())
 
     def _snapshot(self) -> Snapshot:
@@ -156,6 +171,7 @@ class Recording:
         return Observation(
             snapshots=(*self._snapshots, self._snapshot()),
             histograms=tuple(self._histograms),
+            by_class={name: tuple(slices) for name, slices in self._by_class.items()},
             mser=self._mser,
             sample=tuple(self._sample),
             concurrency={n: d.usage().concurrency for n, d in self._devices.items()},
@@ -179,6 +195,8 @@ class Observation:
     """At the start of each slice, and at the end."""
     histograms: tuple[Histogram, ...]
     """Of each slice."""
+    by_class: dict[str, tuple[Histogram, ...]]
+    """The same for each class of requests, if there are any."""
     mser: Mser
     sample: tuple[RequestRecord, ...]
     concurrency: dict[str, int | None]
@@ -206,9 +224,6 @@ class Observation:
     def record(self, first_slice: int, warning: str | None) -> Record:
         """The record of what came after the first `first_slice` slices."""
         start, first, last = self.snapshots[0], self.snapshots[first_slice], self.snapshots[-1]
-        responses = Histogram()
-        for histogram in self.histograms[first_slice:]:
-            responses.merge(histogram)
         counts = {name: last.counts[name] - first.counts[name] for name in last.counts}
         return Record(
             duration_ns=last.at_ns - start.at_ns,
@@ -217,7 +232,7 @@ class Observation:
             warm_up_ns=first.at_ns - start.at_ns,
             warm_up_warning=warning,
             answered=last.answered - first.answered,
-            responses=responses,
+            responses=_merged(self.histograms[first_slice:]),
             parts_ns=_differences(PARTS, last.parts_ns, first.parts_ns),
             voluntary_switches=counts["voluntary"],
             involuntary_switches=counts["involuntary"],
@@ -254,7 +269,21 @@ class Observation:
             order=self.order,
             events=self.events,
             replication=self.replication,
+            classes={
+                name: ClassRecord(
+                    completed=sum(histogram.count for histogram in slices),
+                    responses=_merged(slices[first_slice:]),
+                )
+                for name, slices in self.by_class.items()
+            },
         )
+
+
+def _merged(histograms: Sequence[Histogram]) -> Histogram:
+    merged = Histogram()
+    for histogram in histograms:
+        merged.merge(histogram)
+    return merged
 
 
 def _request_record(request: Request) -> RequestRecord:
@@ -262,6 +291,7 @@ def _request_record(request: Request) -> RequestRecord:
         number=request.number,
         intended_ns=request.intended_ns,
         response_ns=request.answered_ns - request.intended_ns,
+        class_name=request.class_name,
         **{f"{part}_ns": getter(request) for part, getter in zip(PARTS, PART_GETTERS, strict=True)},
     )
 

@@ -125,6 +125,8 @@ class Results:
     models: tuple[ModelResult, ...]
     source: str = "simulated"
     interrupted: bool = False
+    warnings: tuple[str, ...] = ()
+    """What to know of the scenario before trusting any of the numbers."""
 
     def __getitem__(self, label: str) -> ModelResult:
         for model in self.models:
@@ -150,6 +152,7 @@ class Results:
             "iosim_version": __version__,
             "source": self.source,
             "interrupted": self.interrupted,
+            "warnings": list(self.warnings),
             "scenario": self.scenario.to_data(),
             "scenario_sha256": self.scenario.digest,
             "seed": self.scenario.run.seed,

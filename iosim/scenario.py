@@ -32,7 +32,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails
 
 from iosim.choice import Chosen, Many, OneOf, Options, problems_from
-from iosim.distributions import Distribution
+from iosim.distributions import FOLDER, Distribution
 from iosim.errors import Mismatch, Problem, ScenarioError, UsageError, did_you_mean, shown
 from iosim.plugins import broken, kinds
 from iosim.slo import Slo, parse_slo
@@ -58,6 +58,26 @@ MOST_REPLICATIONS = 10_000
 
 LONGEST_NS = 10 * 86_400 * 10**9
 """The machine's clock counts no further (iosim.machine.alarm.FAR_NS)."""
+
+
+def _one_line(text: str) -> str:
+    if text and text.splitlines() != [text]:
+        raise Mismatch("a name without line breaks", shown(text))
+    return text
+
+
+Line = Annotated[str, AfterValidator(_one_line)]
+"""A name as tables and files can show it."""
+
+
+def _named(text: str) -> str:
+    if not text:
+        raise Mismatch("a name", shown(text))
+    return text
+
+
+ClassName = Annotated[Line, AfterValidator(_named)]
+"""The same, which is something."""
 
 
 def _options(folder: str, **having: str) -> Mapping[str, type[BaseModel]]:
@@ -217,10 +237,29 @@ class OwnWork(Options):
     chunk: PositiveDuration = Field(description="How long before it looks around again.")
 
 
+class RequestClass(Options):
+    """Requests of one kind, among others."""
+
+    weight: float = Field(
+        default=1, gt=0, le=1e9, description="How many there are, in proportion to other classes."
+    )
+    handler: Many[Step] = Field(default=(), description="The steps of such a request.")
+    request: PositiveSize | None = Field(
+        default=None, description="Its size; none: as the workload says."
+    )
+    reply: PositiveSize | None = Field(
+        default=None, description="The size of its answer; none: as the workload says."
+    )
+
+
 class Server(Options):
     """What the server does with a request, and besides."""
 
     handler: Many[Step] = Field(default=(), description="The steps of a request: cpu, call, sleep.")
+    classes: dict[ClassName, RequestClass] = Field(
+        default_factory=dict,
+        description="Classes of requests by name, each with its handler, instead of one `handler`.",
+    )
     own_work: OwnWork | None = Field(
         default=None, description="CPU work the server would like to do meanwhile."
     )
@@ -233,6 +272,23 @@ class Server(Options):
         validate_default=True,
         description="What a thread touches each time it runs, on top of the profile's.",
     )
+
+    @property
+    def request_classes(self) -> Mapping[str, RequestClass]:
+        """The classes of requests; where all are alike, one without a name."""
+        return self.classes or {"": RequestClass(handler=self.handler)}
+
+    @property
+    def mean_cpu_ns(self) -> float:
+        """What a request computes in its handler, over all classes."""
+        classes = self.request_classes.values()
+        cpu_ns = sum(
+            one.weight * step.cpu.options.mean_ns()
+            for one in classes
+            for step in one.handler
+            if isinstance(step, CpuStep)
+        )
+        return cpu_ns / sum(one.weight for one in classes)
 
 
 class Run(Options):
@@ -248,16 +304,6 @@ class Run(Options):
         default="auto", description="Left out at the start; auto: found by MSER-5."
     )
     seed: Count = Field(default=1, description="Start of all random streams.")
-
-
-def _one_line(text: str) -> str:
-    if text and text.splitlines() != [text]:
-        raise Mismatch("a name without line breaks", shown(text))
-    return text
-
-
-Line = Annotated[str, AfterValidator(_one_line)]
-"""A name as tables and files can show it."""
 
 
 def _objective(line: str) -> str:
@@ -372,7 +418,7 @@ def from_data(data: dict[str, Any], force: bool = False) -> Scenario:
 def from_source(source: Source, force: bool = False) -> Scenario:
     """Validate what was read. Raises ScenarioError with every problem."""
     try:
-        scenario = Scenario.model_validate(source.data)
+        scenario = Scenario.model_validate(source.data, context=_context(source))
     except ValidationError as error:
         problems = [*problems_from(error, source), *_unknown_devices(source)]
         problems += _in_what_is_left(error, source, force)
@@ -383,6 +429,11 @@ def from_source(source: Source, force: bool = False) -> Scenario:
     if not scenario.name:
         return scenario.model_copy(update={"name": _named_after(source.file)})
     return scenario
+
+
+def _context(source: Source) -> dict[str, Any]:
+    """What validation needs to know besides the data: where files are looked for."""
+    return {FOLDER: Path(source.file).parent}
 
 
 def _with_those_of_yaml(problems: list[Problem], source: Source) -> list[Problem]:
@@ -406,11 +457,15 @@ def require_sound(scenario: Scenario) -> None:
         raise ScenarioError(problems)
 
 
-def check_files(scenario: Scenario) -> None:
-    """Check the files that the workload reads, if any. Raises ScenarioError."""
+def check_files(scenario: Scenario) -> tuple[str, ...]:
+    """Check the files that the workload reads, if any; what is odd about them.
+
+    Raises ScenarioError.
+    """
     check = getattr(kinds("workloads")[scenario.workload.kind], "check_files", None)
-    if check is not None:
-        check(scenario.workload.options, scenario.folder)
+    if check is None:
+        return ()
+    return tuple(check(scenario.workload.options, scenario.folder, scenario.run.duration))
 
 
 def _named_after(file: str) -> str:
@@ -429,23 +484,35 @@ def _problem(
 
 def _unknown_devices(source: Source) -> list[Problem]:
     """Calls to devices that there are not; told of a file whatever else is wrong with it."""
-    server, devices = source.data.get("server"), source.data.get("devices")
-    steps = server.get("handler") if isinstance(server, Mapping) else None
+    devices = source.data.get("devices")
     names = list(devices) if isinstance(devices, Mapping) else []
     problems = []
-    for index, step in enumerate(steps if isinstance(steps, list) else ()):
+    for path, step in _steps(source):
         name = step.get("call") if isinstance(step, Mapping) else None
         if isinstance(name, str) and name not in names:
             problems.append(
                 _problem(
                     source,
-                    ("server", "handler", index, "call"),
+                    (*path, "call"),
                     f"a device under 'devices' ({', '.join(sorted(names)) or 'none'})",
                     shown(name),
                     did_you_mean(name, names),
                 )
             )
     return problems
+
+
+def _steps(source: Source) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Whatever stands where a handler's step should: (path, value)."""
+    server = source.data.get("server")
+    classes = server.get("classes") if isinstance(server, Mapping) else None
+    owners: list[tuple[tuple[str | int, ...], Any]] = [(("server",), server)]
+    if isinstance(classes, Mapping):
+        owners += [(("server", "classes", name), one) for name, one in classes.items()]
+    for path, owner in owners:
+        steps = owner.get("handler") if isinstance(owner, Mapping) else None
+        for index, step in enumerate(steps if isinstance(steps, list) else ()):
+            yield (*path, "handler", index), step
 
 
 def _in_what_is_left(error: ValidationError, source: Source, force: bool) -> list[Problem]:
@@ -461,7 +528,9 @@ def _in_what_is_left(error: ValidationError, source: Source, force: bool) -> lis
         if isinstance(at, dict):
             at.pop(detail["loc"][-1], None)
     try:
-        problems = _cross_checks(Scenario.model_validate(data), source, force)
+        problems = _cross_checks(
+            Scenario.model_validate(data, context=_context(source)), source, force
+        )
     except ValidationError:
         return []
     # What was left out has taken its default, by which the rest of the load is not to be judged.
@@ -503,6 +572,15 @@ def _cross_checks(scenario: Scenario, source: Source, force: bool) -> list[Probl
                 )
             )
         labels.add(label_of(model))
+    if scenario.server.classes and scenario.server.handler:
+        problems.append(
+            _problem(
+                source,
+                ("server", "handler"),
+                "no handler beside 'classes', which have their own",
+                "both",
+            )
+        )
     options = scenario.workload.options
     users = getattr(options, "users", None)
     if users is not None and users > options.connections.active_count:
@@ -638,11 +716,7 @@ def _requests_per_s(scenario: Scenario) -> float:
     if hasattr(options, "rate"):
         return float(options.rate)
     if hasattr(options, "users"):
-        cycle_ns = options.think.options.mean_ns() + sum(
-            step.cpu.options.mean_ns()
-            for step in scenario.server.handler
-            if isinstance(step, CpuStep)
-        )
+        cycle_ns = options.think.options.mean_ns() + scenario.server.mean_cpu_ns
         return float(options.users * 1e9 / max(cycle_ns, 1_000))
     if hasattr(options, "produce"):
         return float(options.producers * 1e9 / max(options.produce.options.mean_ns(), 1_000))

@@ -279,7 +279,7 @@ def simulate(
     if jobs is not None and (type(jobs) is not int or jobs < 1):
         raise UsageError(f"jobs: expected at least 1, or None for one a core, found {shown(jobs)}")
     require_sound(scenario)
-    check_files(scenario)
+    warnings = check_files(scenario)
     if isinstance(precision, str):
         precision = Precision.parse(precision)
     if profile is None:
@@ -319,6 +319,7 @@ def simulate(
         profile_digest=profile.sha256,
         models=tuple(models),
         interrupted=interrupted,
+        warnings=warnings,
     )
 
 

@@ -45,15 +45,20 @@ class Streams:
     `seed` and `replication` are integers >= 0 (`replication` below 2**32); raises ValueError else.
     """
 
-    __slots__ = ("_users", "replication", "seed")
+    __slots__ = ("_prefix", "_users", "replication", "seed")
 
-    def __init__(self, seed: int, replication: int) -> None:
+    def __init__(self, seed: int, replication: int, prefix: str = "") -> None:
         if seed < 0:
             raise ValueError(f"seed: expected an integer >= 0, found {seed}")
         _require_word("replication", replication)
         self.seed = seed
         self.replication = replication
+        self._prefix = prefix
         self._users: dict[tuple[str, int], _UserStreams] = {}
+
+    def of(self, part: str) -> Streams:
+        """Return the streams of a part of the scenario: the same names, and others than here."""
+        return Streams(self.seed, self.replication, f"{self._prefix}{part}: ")
 
     def generator(self, component: str, index: int = 0) -> np.random.Generator:
         """Return the stream named (component, index), from its beginning.
@@ -93,7 +98,7 @@ class Streams:
 
         _require_word("index", index)
         # blake2b and not hash(): the latter differs from one Python process to the next.
-        digest = blake2b(component.encode(), digest_size=8).digest()
+        digest = blake2b(f"{self._prefix}{component}".encode(), digest_size=8).digest()
         # Each part of the key is exactly one 32-bit word, so that no two names share a key.
         name = (int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:], "little"))
         return np.random.SeedSequence(self.seed, spawn_key=(*name, index, self.replication))

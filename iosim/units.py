@@ -426,6 +426,13 @@ Rate = Annotated[
     ),
 ]
 """A number per second > 0, written `10k/s`."""
+RateOrZero = Annotated[
+    float,
+    _Quantity(
+        parse_rate, canonical_rate, _pattern("[kMG]?/(ms|s|min|h)"), "10k/s", _RATE, zero=True
+    ),
+]
+"""A number per second >= 0, written `10k/s`."""
 Fraction = Annotated[
     float,
     _Quantity(parse_fraction, canonical_fraction, _pattern("%"), "10%", _FRACTION, zero=True),

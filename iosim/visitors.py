@@ -41,6 +41,10 @@ SYN_RETRY_NS: Final = 1_000_000_000
 """After so long a connection that found no room is tried again; then after twice as long."""
 
 
+Sizes = tuple[int | None, int | None]
+"""Bytes of a request and of its answer; None: as usual."""
+
+
 @dataclass(frozen=True)
 class Habits:
     """How clients use their connections."""
@@ -257,20 +261,29 @@ class Visitors(Clients):
 
     # ----------------------------------------------------------------------- requests
 
-    def offer_later(
-        self, intended_ns: int, client: Client, sizes: tuple[int, int] | None = None
-    ) -> None:
+    def offer_later(self, intended_ns: int, client: Client, sizes: Sizes | None = None) -> None:
         """Offer a request, of other than the usual sizes maybe, when it is meant to be sent."""
         due_ns = max(intended_ns, self._env._now)
         self.later.at(due_ns, partial(self._offer, intended_ns, client, sizes))
 
     def _offer(
-        self, intended_ns: int, client: Any, sizes: tuple[int, int] | None, attempt: int = 0
+        self,
+        intended_ns: int,
+        client: Any,
+        sizes: Sizes | None,
+        again: Request | None = None,
     ) -> None:
+        """Offer a request now; if `again`, of the same class as that one."""
+        amounts = self._amounts
+        if again is not None:
+            self._amounts = again.like
         request = self._new(intended_ns, client, self.network.delays_ns())
+        self._amounts = amounts
         if sizes is not None:
-            request.bytes, request.reply_bytes = sizes
-        request.attempt = attempt
+            bytes_, reply_bytes = sizes
+            request.bytes = bytes_ or request.bytes
+            request.reply_bytes = reply_bytes or request.reply_bytes
+        request.attempt = 0 if again is None else again.attempt + 1
         request.connection = None
         if client.busy:
             self._queue(request, client)
@@ -362,13 +375,15 @@ class Visitors(Clients):
             self.retries += 1
             again_ns = now + self.habits.backoff_ns
             sizes = request.bytes, request.reply_bytes
-            offer = partial(self._offer, again_ns, request.client, sizes, request.attempt + 1)
+            offer = partial(self._offer, again_ns, request.client, sizes, request)
             self.later.at(again_ns, offer)
         else:
             self._ended(request, now)
 
 
-def habits_of(options: "Requests", send_buffer_bytes: int) -> Habits | None:
+def habits_of(
+    options: "Requests", send_buffer_bytes: int, largest_request_bytes: int
+) -> Habits | None:
     """The clients' habits; None: their connections stay, one whole request at a time on each."""
     connections, slow, retry = options.connections, options.connections.slow, options.retry
     habits = Habits(
@@ -384,7 +399,7 @@ def habits_of(options: "Requests", send_buffer_bytes: int) -> Habits | None:
         hangs_up=options.on_timeout == "close",
     )
     if habits == replace(PLAIN, send_buffer_bytes=send_buffer_bytes) and (
-        options.largest_request <= READ_BYTES
+        largest_request_bytes <= READ_BYTES
     ):
         return None
     return habits

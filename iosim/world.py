@@ -16,7 +16,7 @@ from typing import Any
 from iosim.choice import Chosen
 from iosim.clients import Clients
 from iosim.distributions import Exponential
-from iosim.handler import CALL, CPU, SLEEP, OwnWork, Server, Step
+from iosim.handler import OwnWork, Server
 from iosim.machine.clock import Clock
 from iosim.machine.costs import Costs
 from iosim.machine.host import Sibling, Thief
@@ -29,8 +29,9 @@ from iosim.machine.trace import Trace
 from iosim.pipeline import Pipeline
 from iosim.plugins import kinds
 from iosim.recording import Recording
-from iosim.scenario import CallStep, CpuStep, HostNoise, Scenario, label_of
-from iosim.streams import Streams, block_iterator, columns
+from iosim.request_classes import requests
+from iosim.scenario import HostNoise, Scenario, label_of
+from iosim.streams import Streams, columns
 from iosim.visitors import Visitors, habits_of
 
 
@@ -147,28 +148,33 @@ def _server(
         name: kinds("devices")[device.kind].Device(name, device.options, machine, network, streams)
         for name, device in scenario.devices.items()
     }
-    recording = Recording(machine, devices)
+    recording = Recording(machine, devices, tuple(scenario.server.classes))
     options = scenario.workload.options
     listener = Socket("listener", None, spec.backlog)
     machine.open_descriptor(listener)
-    habits = habits_of(options, spec.send_buffer)
+    largest_bytes = max(
+        options.largest_request,
+        *(kind.request or 0 for kind in scenario.server.request_classes.values()),
+    )
+    habits = habits_of(options, spec.send_buffer, largest_bytes)
     come = Clients if habits is None else partial(Visitors, habits)
+    request, amounts = requests(scenario, devices, streams, machine.trace)
     clients = come(
         machine,
         network,
         listener,
         options.connections.total,
         recording,
-        amounts=amounts(scenario, streams),
+        amounts=amounts,
         request_bytes=options.request,
         reply_bytes=options.reply,
         backlog=options.backlog,
         timeout_ns=options.timeout,
+        request=request,
     )
     own_work = scenario.server.own_work
     server = Server(
         listener=listener,
-        steps=_steps(scenario, devices),
         own_work=OwnWork(own_work.chunk if own_work else 0),
         connections=None if options.connections.lifetime else options.connections.total,
         cancel=scenario.server.cancel,
@@ -239,39 +245,8 @@ def _pipeline(
     )
 
 
-def _steps(scenario: Scenario, devices: dict[str, Any]) -> tuple[Step, ...]:
-    steps: list[Step] = []
-    for step in scenario.server.handler:
-        if isinstance(step, CpuStep):
-            steps.append((CPU, None))
-        elif isinstance(step, CallStep):
-            steps.append((CALL, devices[step.call]))
-        else:
-            steps.append((SLEEP, None))
-    return tuple(steps)
-
-
 def flow_hashes(streams: Streams) -> Iterator[int]:
     """Endless hashes of 32 bits, one a connection."""
     rng = streams.generator("flow hash")
     while True:
         yield from rng.integers(0, 1 << 32, 1024).tolist()
-
-
-def amounts(scenario: Scenario, streams: Streams) -> Iterator[Any]:
-    """Endless tuples, one a request: for each step of the handler ns, or what a call takes.
-
-    Drawn in the order of the requests, so that every I/O model is asked for the same.
-    """
-    steps: list[Iterator[Any]] = []
-    for index, step in enumerate(scenario.server.handler):
-        if isinstance(step, CallStep):
-            options = scenario.devices[step.call].options
-            steps.append(options.amounts(streams, index, step.attempts_at_most))
-        else:
-            distribution = step.cpu if isinstance(step, CpuStep) else step.sleep
-            rng = streams.generator("handler", index)
-            steps.append(block_iterator(partial(distribution.options.sample, rng)))
-    if not steps:
-        return iter(lambda: (), None)
-    return zip(*steps, strict=True)

@@ -162,11 +162,11 @@ class Aio:
         server = self.server
         if self.options.notify == "thread":
             yield from serve(kernel, server, request)
-            request.next_step = len(server.steps)
-        while request.next_step < len(server.steps):
+            request.next_step = request.last_step
+        while request.next_step < request.last_step:
             if server.cancel and (yield from server.gave_up(kernel, request)):
                 break
-            kind, device = server.steps[request.next_step]
+            kind, device = request.steps[request.next_step]
             amount = request.amounts[request.next_step]
             request.next_step += 1
             if kind is CPU:

@@ -79,7 +79,7 @@ def converse(loop: "Loop", connection: Socket) -> Program:
 def handle(loop: "Loop", request: Request) -> Program:
     """Go through all steps of `request`; other tasks run while one awaits."""
     kernel, server = loop.kernel, loop.server
-    for (kind, device), amount in zip(server.steps, request.amounts, strict=True):
+    for (kind, device), amount in zip(request.steps, request.amounts, strict=True):
         if server.cancel and (yield from server.gave_up(kernel, request)):
             return
         if kind is CPU:

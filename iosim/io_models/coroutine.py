@@ -106,7 +106,7 @@ def send(scheduler: "Scheduler", request: Request) -> Program:
 def handle(scheduler: "Scheduler", request: Request) -> Program:
     """Go through all steps of `request`; others run while one blocks."""
     kernel, server = scheduler.kernel, scheduler.server
-    for (kind, device), amount in zip(server.steps, request.amounts, strict=True):
+    for (kind, device), amount in zip(request.steps, request.amounts, strict=True):
         if server.cancel and (yield from server.gave_up(kernel, request)):
             return
         if kind is CPU:

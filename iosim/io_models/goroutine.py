@@ -132,7 +132,7 @@ def converse(go: "Goroutine", connection: Socket) -> Program:
 def handle(go: "Goroutine", request: Request) -> Program:
     """Go through all steps of `request`; others run while one blocks."""
     server = go.runtime.server
-    for (kind, device), amount in zip(server.steps, request.amounts, strict=True):
+    for (kind, device), amount in zip(request.steps, request.amounts, strict=True):
         if server.cancel and (yield from server.gave_up(go.kernel, request)):
             return
         if kind is CPU:

@@ -166,10 +166,10 @@ class Loop:
     def advance(self, request: Request) -> Program:
         """Do the request's steps up to one that takes time elsewhere, or answer it."""
         kernel, server = self.kernel, self.server
-        while request.next_step < len(server.steps):
+        while request.next_step < request.last_step:
             if server.cancel and (yield from server.gave_up(kernel, request)):
                 return
-            kind, device = server.steps[request.next_step]
+            kind, device = request.steps[request.next_step]
             amount = request.amounts[request.next_step]
             request.next_step += 1
             if kind is CPU:

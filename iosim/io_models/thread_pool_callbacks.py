@@ -108,11 +108,11 @@ class Loop:
 
     def advance(self, request: Request) -> Program:
         """Do the request's steps up to one for the pool, or answer it."""
-        kernel, steps = self.kernel, self.server.steps
-        while request.next_step < len(steps):
+        kernel = self.kernel
+        while request.next_step < request.last_step:
             if self.server.cancel and (yield from self.server.gave_up(kernel, request)):
                 return
-            if self.options.offload == "handler" or steps[request.next_step][0] is not CPU:
+            if self.options.offload == "handler" or request.steps[request.next_step][0] is not CPU:
                 yield from self.submit(request)
                 return
             yield from kernel.compute(request.amounts[request.next_step])
@@ -148,9 +148,9 @@ class Loop:
             request.begin(kernel.thread, kernel.now_ns)
             if self.options.offload == "handler":
                 yield from serve(kernel, server, request)
-                request.next_step = len(server.steps)
+                request.next_step = request.last_step
             else:
-                device = server.steps[request.next_step][1]
+                device = request.steps[request.next_step][1]
                 amount = request.amounts[request.next_step]
                 if device is None:
                     yield from sleep(kernel, request, amount)

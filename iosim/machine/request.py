@@ -17,8 +17,8 @@ Not modelled: which of several threads delayed a request.
 Validated by: tests/timeline/test_request_parts.py, tests/conformance
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 if TYPE_CHECKING:
     from iosim.machine.thread import Thread
@@ -33,7 +33,10 @@ TIMED_OUT: Final = 3
 
 
 class Request:
-    """One request. Times are ns of the simulated clock; sizes bytes."""
+    """One request. Times are ns of the simulated clock; sizes bytes.
+
+    What all requests of a class have in common belongs to a class of its own (`request_type`).
+    """
 
     __slots__ = (
         "amounts",
@@ -64,6 +67,14 @@ class Request:
         "wake_up_ns",
     )
 
+    class_name: ClassVar[str] = ""
+    """Its class's; empty where all requests are alike."""
+    steps: ClassVar[tuple[Any, ...]] = ()
+    """The handler's steps (`iosim.handler.Step`)."""
+    last_step: ClassVar[int] = 0
+    """How many there are."""
+    like: ClassVar[Iterator[Any]]
+    """What further requests of its class ask for, without end."""
     attempt: int
     """How often it has been asked before, by a client that asks again."""
     client: Any
@@ -152,8 +163,17 @@ class Request:
         self.ready_ns = now
 
 
-def request_type(trace: "Trace | None") -> Callable[[int, int, tuple[Any, ...], int, int], Request]:
-    """What makes requests: plain ones, or, where there is a trace, ones that tell it."""
+def request_type(
+    trace: "Trace | None", steps: tuple[Any, ...] = (), class_name: str = ""
+) -> type[Request]:
+    """The type of the requests of one class; where there is a trace, they tell it."""
+    # What is an attribute of the type costs no request anything.
+    common = {"steps": steps, "last_step": len(steps), "class_name": class_name}
+    return type("RequestOfClass", (_watched(trace),), {"__slots__": (), **common})
+
+
+def _watched(trace: "Trace | None") -> type[Request]:
+    """Plain requests, or, where there is a trace, ones that tell it."""
     if trace is None:
         return Request
     watching: Trace = trace

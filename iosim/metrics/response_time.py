@@ -91,8 +91,12 @@ def needed(q: float) -> int:
 def undefined(name: str, record: Record) -> str | None:
     """Why a percentile does not exist, and how long a run would give it."""
     q = QUANTILE_OF.get(name)
-    count = record.responses.count
-    if q is None or not count:
+    return None if q is None else too_few(q, record.responses.count, record)
+
+
+def too_few(q: float, count: int, record: Record) -> str | None:
+    """Why so many responses in the window have no q-th percentile; None if there are none."""
+    if not count:
         return None
     run_ns = record.warm_up_ns + record.window_ns * needed(q) / count
     return (

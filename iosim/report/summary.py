@@ -4,6 +4,7 @@ Validated by: tests/cli/test_check_command.py, tests/cli/test_run_command.py
 """
 
 import re
+from collections.abc import Iterable
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ from iosim.report.layout import WIDTH, Style, paragraph
 from iosim.units import canonical_duration, format_percent
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from iosim.results import Results
     from iosim.scenario import HostNoise, Scenario
 
@@ -22,7 +25,12 @@ def describe(scenario: "Scenario", profile: str | None = None) -> list[str]:
     """
     machine, run = scenario.machine, scenario.run
     models = ", ".join(model.label or model.kind for model in scenario.models)
-    handler = ", ".join(f"{key} {_brief(value)}" for key, value in _steps(scenario))
+    server = scenario.server
+    handler = _steps(server.handler)
+    classes = "; ".join(
+        f"{name} (weight {one.weight:g}{', ' if one.handler else ''}{_steps(one.handler)})"
+        for name, one in server.classes.items()
+    )
     devices = ", ".join(f"{name} ({_choice(device)})" for name, device in scenario.devices.items())
     cores = "1 core" if machine.cores == 1 else f"{machine.cores} cores"
     times = "once" if run.replications == 1 else f"{run.replications} times"
@@ -30,6 +38,7 @@ def describe(scenario: "Scenario", profile: str | None = None) -> list[str]:
         f"models    {models}",
         f"workload  {_choice(scenario.workload)}",
         f"handler   {handler}" if handler else "",
+        f"classes   {classes}" if classes else "",
         f"devices   {devices}" if devices else "",
         f"machine   {cores}, {_choice(machine.scheduler)}, {_choice(machine.network)}, "
         f"{machine.runtime}, profile {profile or machine.profile}",
@@ -45,9 +54,9 @@ def describe(scenario: "Scenario", profile: str | None = None) -> list[str]:
     ]
 
 
-def _steps(scenario: "Scenario") -> list[tuple[str, Any]]:
-    steps = [step.model_dump(mode="json", exclude_unset=True) for step in scenario.server.handler]
-    return [pair for step in steps for pair in step.items()]
+def _steps(handler: "Iterable[BaseModel]") -> str:
+    steps = [step.model_dump(mode="json", exclude_unset=True) for step in handler]
+    return ", ".join(f"{key} {_brief(value)}" for step in steps for key, value in step.items())
 
 
 def _noise(noise: "HostNoise") -> str:

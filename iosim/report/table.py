@@ -242,6 +242,7 @@ def tables(results: Results) -> list[Table]:
         main_table(results),
         *_cpu_time(results),
         *_response_time(results),
+        *_classes(results),
         *_besides(results),
         *_syscalls(results),
         *_devices(results),
@@ -302,6 +303,27 @@ def _response_time(results: Results) -> Iterable[Table]:
         lambda ns: duration(ns) if ns else "0",
         duration,
     )
+
+
+def _classes(results: Results) -> Iterable[Table]:
+    for name in results.scenario.server.classes:
+        columns = (
+            Measure("requests/s", metric=f"class_{name}_throughput_per_s", show=format_count),
+            Measure("mean", metric=f"class_{name}_response_time_mean_ns", show=duration),
+            Measure("p50", metric=f"class_{name}_response_time_p50_ns", show=duration),
+            Measure("p99", metric=f"class_{name}_response_time_p99_ns", show=duration),
+        )
+        rows = []
+        for model in results.models:
+            if model.records:
+                completed = sum(record.classes[name].completed for record in model.records)
+                rows.append((*row(model, columns), Cell(f"{completed:,}")))
+        yield Table(
+            f"Requests of class {name} (completed: a sum over all replications)",
+            (LABEL, *columns, Column("completed")),
+            tuple(rows),
+            tuple(_about_gaps(results, columns)),
+        )
 
 
 def _besides(results: Results) -> Iterable[Table]:

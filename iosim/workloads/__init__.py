@@ -4,8 +4,9 @@ A workload's file holds its frozen `Options` and says in `TRAFFIC` what it makes
 
 - `requests` to a server. The options extend `iosim.workload.Requests`, and a class
   `Source(options, clients, streams)` with a method `start()` offers them.
-  Options that name files: the module has `check_files(options, folder)` besides, which raises
-  ScenarioError, and the scenario's folder is the Source's fourth argument.
+  Options that name files: the module has `check_files(options, folder, duration_ns)` besides,
+  which raises ScenarioError and yields warnings, and the scenario's folder is the Source's fourth
+  argument.
 - `items` through a pipeline (`iosim.pipeline`).
 
 An I/O model serves one of the two. The file's name is its name in scenarios.

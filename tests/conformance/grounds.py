@@ -78,6 +78,15 @@ OPTIONS: dict[str, list[Data]] = {
 """Options worth a run of their own; of a model that is not named, the defaults."""
 
 CPU: Data = {"cpu": {"exponential": "20us"}}
+MEASURED: Data = {
+    "cpu": {
+        "empirical": {
+            "file": str(Path(__file__).parents[1] / "golden" / "durations.csv"),
+            "column": "time",
+            "unit": "us",
+        }
+    }
+}
 CALL: Data = {"call": "db"}
 SLEEP: Data = {"sleep": "200us"}
 NIC: Data = {"nic": {"latency": "30us"}}
@@ -266,16 +275,47 @@ REQUESTS: dict[str, Data] = {
         **_case([CPU], network=FAR, runtime="cpython"),
         "workload": {
             "varying": {
-                "rates": [{"for": "2ms", "rate": "5k/s"}, {"for": "1ms", "rate": "30k/s"}],
+                "rates": [
+                    {"for": "2ms", "rate": "5k/s"},
+                    {"for": "1ms", "rate": "30k/s"},
+                    {"for": "1ms", "rate": "0/s"},
+                ],
                 "connections": {"total": 20},
             }
         },
     },
-    "a trace": {
-        **_case([CPU, CALL], cores=2, network=FAR),
+    "a trace, measured durations": {
+        **_case([MEASURED, CALL], cores=2, network=FAR),
         "workload": {
             "trace": {"file": str(Path(__file__).parent / "trace.csv"), "connections": {"total": 5}}
         },
+    },
+    "classes of requests, one asking again": {
+        **_case([], workload={"timeout": "4ms", "retry": {"attempts": 1}}, cores=2, rate="8k/s"),
+        "devices": FAILING,
+        "server": {
+            "classes": {
+                "get": {"weight": 6, "handler": [CPU]},
+                "store": {"weight": 3, "handler": [CPU, CALL, SLEEP], "request": "20KiB"},
+                "report": {
+                    "weight": 1,
+                    "handler": [{"cpu": "300us"}, {"call": "files"}],
+                    "reply": "100KiB",
+                },
+                "ping": {"weight": 2},
+            }
+        },
+    },
+    "classes of requests, users, own work": {
+        **_case([], server=OWN, network=NIC),
+        "server": {
+            **OWN,
+            "classes": {
+                "short": {"weight": 3, "handler": [CPU]},
+                "long": {"handler": [SLEEP, CPU]},
+            },
+        },
+        "workload": {"closed": {"users": 15, "think": "1ms", "connections": {"total": 20}}},
     },
     "nothing to do": _case([], cores=2, network=NIC),
 }

@@ -6,6 +6,7 @@ import pytest
 from grounds import CASES, ITEMS, Case, some_cases
 
 from iosim.clients import Clients
+from iosim.handler import CPU
 from iosim.machine.request import ANSWERED, PARTS, REFUSED, TIMED_OUT, Request
 from iosim.machine.thread import USER
 from iosim.streams import Streams
@@ -130,15 +131,13 @@ def test_where_nothing_costs_anything_the_cores_compute_what_is_asked_and_no_mor
 ) -> None:
     tap = Tap(monkeypatch, case)
     tap.run(load_ns=3 * MS)
-    scenario = case.scenario
-    is_cpu = [hasattr(step, "cpu") for step in scenario.server.handler]
     # Requests that were never sent (refused, given up in wait) are not computed.
     demand_ns = sum(
         ns
         for request in tap.requests
         if hasattr(request, "ready_ns")
-        for ns, counts in zip(request.amounts, is_cpu, strict=True)
-        if counts
+        for (kind, _), ns in zip(request.steps, request.amounts, strict=True)
+        if kind is CPU
     )
     cores = [core.account() for core in tap.world.machine.cores]
     assert sum(core[USER] for core in cores) == demand_ns

@@ -69,6 +69,7 @@ def streams() -> dict[str, list[int]]:
         "lognormal": {"median": "1ms", "p99": "9ms"},
         "pareto": {"minimum": "1ms", "shape": 2.5},
         "bimodal": {"low": "1ms", "high": "9ms", "high_fraction": "50%"},
+        "empirical": {"file": str(HERE / "durations.csv"), "column": "time", "unit": "ms"},
     }
     generator = partial(Streams(1, 0).generator, "golden")
     return {

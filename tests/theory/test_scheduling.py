@@ -24,10 +24,10 @@ from agreement import FREE, Load, assert_agrees, mean_response_ns, replicate
 from formulas import mg1_wait
 
 from iosim.record import Record
+from iosim.request_classes import amounts
 from iosim.scenario import Scenario
 from iosim.simulation import run_once
 from iosim.streams import Streams
-from iosim.world import amounts
 
 SERVICE_NS = 1_000_000
 LOAD_FACTOR = 0.6
@@ -88,7 +88,9 @@ def sharing(service: Any, scheduler: Any, requests: int) -> Scenario:
 
 def asked(scenario: Scenario, record: Record) -> tuple[list[int], list[int], list[int]]:
     """Arrivals, demands and responses of all requests up to the first not answered."""
-    demands = amounts(scenario, Streams(scenario.run.seed, record.replication))
+    demands = amounts(
+        scenario.server.handler, scenario, Streams(scenario.run.seed, record.replication)
+    )
     requests = sorted(record.requests, key=lambda request: request.number)
     answered = [q for index, q in enumerate(requests) if q.number == index]
     return (

@@ -30,9 +30,9 @@ from formulas import mg1_wait, mm1k_present, mm1k_refused, setup_wait
 
 from iosim.plugins import kinds
 from iosim.record import Record
+from iosim.request_classes import amounts
 from iosim.simulation import run_once
 from iosim.streams import Streams, block_iterator
-from iosim.world import amounts
 
 SERVICE_NS = 100_000
 EXPONENTIAL = [{"cpu": {"exponential": "100us"}}]
@@ -187,7 +187,7 @@ def _compare_with_lindley(scenario: Any, record: Record, in_order: bool) -> int:
     streams = Streams(scenario.run.seed, record.replication)
     rng = streams.generator("connections")
     connections = block_iterator(lambda n: rng.integers(0, MANY, n))
-    demands = amounts(scenario, streams)
+    demands = amounts(scenario.server.handler, scenario, streams)
     requests = sorted(record.requests, key=lambda request: request.number)
     assert [request.number for request in requests][:-50] == list(range(len(requests) - 50))
     compared = 0

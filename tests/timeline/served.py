@@ -27,7 +27,7 @@ def served(
     count = 1 + max(connection for _, connection in arrivals)
     connections = [Socket(f"connection {n}", Client(bench)) for n in range(count)]
     listener = bench.socket("listener", *connections)
-    server = Server(listener, (), OwnWork(0), count)
+    server = Server(listener, OwnWork(0), count)
     chosen = model.Options.model_validate(options)
     bench.spawn("main", lambda kernel: model.main(kernel, server, chosen))
 

@@ -61,6 +61,39 @@ def test_a_gap_that_spans_two_pieces_is_part_slow_part_fast() -> None:
     assert times(varying, 4, rates=rates) == [10, 17, 22, 30]
 
 
+def test_nothing_comes_in_a_quiet_piece() -> None:
+    """What is due at 20, when the quiet piece begins, comes then; the next one 10 us after 50."""
+    rates = [{"for": "20us", "rate": "100k/s"}, {"for": "30us", "rate": "0/s"}]
+    assert times(varying, 5, rates=rates) == [10, 20, 60, 70, 110]
+    assert times(varying, 4, rates=rates[::-1]) == [40, 50, 90, 100]
+
+
+def test_quiet_pieces_follow_each_other() -> None:
+    """Half of what is due comes from either side of the night."""
+    quiet = [{"for": "10us", "rate": "0/s"}, {"for": "7us", "rate": "0/s"}]
+    rates = [{"for": "15us", "rate": "100k/s"}, *quiet, {"for": "10us", "rate": "200k/s"}]
+    assert times(varying, 4, rates=rates) == [10, 34, 39, 47]
+
+
+def test_a_rounding_error_does_not_carry_an_arrival_over_the_night() -> None:
+    """3 times 0.1, which is a little more than 0.3, is due in the third day at its end."""
+    rates = [{"for": "100us", "rate": "1k/s"}, {"for": "1ms", "rate": "0/s"}]
+    assert times(varying, 3, rates=rates) == [1_100 * day + 100 for day in (9, 19, 29)]
+
+
+def test_in_poisson_arrivals_the_night_is_quiet() -> None:
+    rates = [{"for": "1ms", "rate": "100k/s"}, {"for": "1ms", "rate": "0/s"}]
+    found = times(varying, 10_000, rates=rates, arrivals="poisson")
+    assert all(at_us % 2_000 <= 1_000 for at_us in found)
+    # Half the time, so half the mean rate: 10,000 of them, within four standard errors.
+    assert abs(found[-1] / 200_000 - 1) < 0.04
+
+
+def test_one_rate_at_least_is_above_zero() -> None:
+    with pytest.raises(ValueError, match="a rate above 0/s in one of them"):
+        varying.Options.model_validate({"rates": [{"for": "1s", "rate": "0/s"}]})
+
+
 def test_the_server_is_asked_at_these_times() -> None:
     rates = [{"for": "200us", "rate": "10k/s"}, {"for": "100us", "rate": "20k/s"}]
     scenario = from_data(

@@ -114,7 +114,7 @@ class Go:
 
     def __init__(self, cores: int, processors: int, sysmon: bool = False, **costs: Any) -> None:
         self.bench = Bench(cores=cores, queue=in_turn, **costs)
-        server = Server(Socket("listener", None), (), OwnWork(0), 0)
+        server = Server(Socket("listener", None), OwnWork(0), 0)
         options = Options.model_validate({"processors": processors, "sysmon": sysmon})
 
         def program(kernel: Kernel) -> Steps:

@@ -11,7 +11,7 @@ from bench import Bench
 from iosim.clients import SETTLING_NS
 from iosim.handler import CPU, OwnWork, Server, serve
 from iosim.machine.kernel import Kernel
-from iosim.machine.request import Request
+from iosim.machine.request import Request, request_type
 from iosim.machine.sockets import EOF, PARTIAL, READ_BYTES, Part, Socket
 from iosim.visitors import PLAIN, SYN_RETRY_NS, Visitors
 
@@ -78,9 +78,9 @@ class Site:
         listener = Socket("listener", None, backlog)
         bench.machine.open_descriptor(listener)
         self.line = Line(bench)
-        server = Server(
-            listener, tuple((CPU, None) for _ in steps), OwnWork(0), None, cancel=cancel
-        )
+        server = Server(listener, OwnWork(0), None, cancel=cancel)
+        request = request_type(None, tuple((CPU, None) for _ in steps))
+        request.like = repeat(steps)
         self.clients = Visitors(
             replace(PLAIN, **habits),
             bench.machine,
@@ -88,11 +88,12 @@ class Site:
             listener,
             connections,
             self,
-            repeat(steps),
+            request.like,
             request_bytes,
             reply_bytes,
             requests_backlog,
             timeout_ns,
+            request,
         )
         self.clients.on_ended = self.on_ended
 

@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,8 @@ def draw(value: object, n: int = DRAWS, seed: int = 1) -> Any:
     return options(value).sample(np.random.default_rng(seed), n)
 
 
+DURATIONS = str(Path(__file__).parents[1] / "golden" / "durations.csv")
+
 # Spelling, exact mean in ns, standard deviation in ns.
 EVERY = [
     ("20us", 20_000, 0),
@@ -49,6 +52,12 @@ EVERY = [
         {"bimodal": {"low": "5us", "high": "1ms", "high_fraction": "1%"}},
         14_950,
         995_000 * math.sqrt(0.01 * 0.99),
+    ),
+    # 4, 1, 2.5, 8 and 1 ms.
+    (
+        {"empirical": {"file": DURATIONS, "column": "time", "unit": "ms"}},
+        3_300_000,
+        math.sqrt(6_760_000) * 1_000,
     ),
 ]
 

@@ -324,6 +324,7 @@ REQUEST_COLUMNS = [
     "cpu_ns",
     "lock_ns",
     "device_ns",
+    "class_name",
 ]
 THREAD_COLUMNS = [
     "model",

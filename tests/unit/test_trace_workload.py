@@ -1,36 +1,40 @@
 """A trace: what is read, what is refused and where, and what reaches the server."""
 
+import tracemalloc
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from iosim import simulate
+from iosim.csv_source import LONGEST_LINE
 from iosim.errors import ScenarioError
 from iosim.profile import load as load_profile
-from iosim.scenario import load
+from iosim.scenario import check_files, load
 from iosim.simulation import run_once
-from iosim.workloads.trace import LONGEST_LINE, Options, rows
+from iosim.visitors import Visitors
+from iosim.workloads.trace import Options, Request, rows
 
 HEAD = "time_s,connection\n"
 
 
-def read(folder: Path, text: str | bytes, **options: Any) -> list[tuple[int, ...]]:
+def read(folder: Path, text: str | bytes) -> list[Request]:
     data = text if isinstance(text, bytes) else text.encode()
     (folder / "trace.csv").write_bytes(data)
-    chosen = {"file": "trace.csv", "connections": {"total": 10}, **options}
+    chosen = {"file": "trace.csv", "connections": {"total": 10}}
     return list(rows(Options.model_validate(chosen), folder))
 
 
 def test_times_are_exact_and_sizes_may_be_left_out(tmp_path: Path) -> None:
     text = "time_s,connection,reply_bytes\n0,0,5\n0.000000001, 9 ,\n\n1e-3,3,7\n"
-    found = read(tmp_path, text, request="64B", reply="32B")
-    assert found == [(0, 0, 64, 5), (1, 9, 64, 32), (1_000_000, 3, 64, 7)]
+    found = read(tmp_path, text)
+    assert found == [(0, 0, None, 5), (1, 9, None, None), (1_000_000, 3, None, 7)]
 
 
 def test_columns_come_in_any_order_after_a_byte_order_mark(tmp_path: Path) -> None:
     text = "\ufeffconnection,request_bytes,time_s\r\n1,2,3\r\n"
-    assert read(tmp_path, text, reply="4B") == [(3_000_000_000, 1, 2, 4)]
+    assert read(tmp_path, text) == [(3_000_000_000, 1, 2, None)]
 
 
 @pytest.mark.parametrize(
@@ -108,3 +112,73 @@ def test_a_mistake_is_found_before_anything_is_simulated(tmp_path: Path) -> None
     (tmp_path / "trace.csv").write_text(HEAD + "0,0\n5,2\n")
     with pytest.raises(ScenarioError, match=r"trace\.csv:3:3: expected a whole number"):
         simulate(load(tmp_path / "scenario.yaml"), jobs=2)
+
+
+def test_sizes_left_out_are_the_workloads_or_the_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classes = "server: {classes: {one: {request: 64B, handler: [{cpu: 1us}]}}}"
+    (tmp_path / "scenario.yaml").write_text(SCENARIO + classes)
+    text = "time_s,connection,request_bytes,reply_bytes\n0,0,,\n1e-4,1,300,9\n"
+    (tmp_path / "trace.csv").write_text(text)
+    scenario = load(tmp_path / "scenario.yaml")
+    sent: list[Any] = []
+    transmit = Visitors.transmit
+
+    def kept(self: Visitors, client: Any, request: Any) -> None:
+        sent.append(request)
+        transmit(self, client, request)
+
+    monkeypatch.setattr(Visitors, "transmit", kept)
+    run_once(scenario, scenario.models[0], load_profile("free").costs, 0)
+    first, second = sent
+    assert (first.bytes, first.reply_bytes, first.class_name) == (64, 1_024, "one")
+    assert (second.bytes, second.reply_bytes) == (300, 9)
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        ("0 0.0006 0.0011", ()),
+        (
+            "0.0015 0.002",
+            ("its first request, at 1.50 ms, comes after the run of 1ms",),
+        ),
+        ("0 0.0009 0.0021", ("the run of 1ms replays the first 2 of its 3 requests, which last",)),
+        ("0 0.0004", ("its last request comes at 400 us, then the run of 1ms goes on without",)),
+    ],
+)
+def test_a_trace_of_another_length_than_the_run_is_told(
+    tmp_path: Path, times: str, expected: tuple[str, ...]
+) -> None:
+    (tmp_path / "scenario.yaml").write_text(SCENARIO)
+    lines = [f"{time_s},0" for time_s in times.split()]
+    (tmp_path / "trace.csv").write_text("\n".join([HEAD.strip(), *lines, ""]))
+    results = simulate(load(tmp_path / "scenario.yaml"))
+    assert len(results.warnings) == len(expected)
+    assert all(part in found for part, found in zip(expected, results.warnings, strict=True))
+    assert results.to_document()["warnings"] == list(results.warnings)
+
+
+def test_a_million_lines_take_no_memory(tmp_path: Path) -> None:
+    """All of them are checked, a few are replayed; a line, kept, would take 100 bytes."""
+    lines = 1_000_000
+    (tmp_path / "scenario.yaml").write_text(SCENARIO)
+    with (tmp_path / "trace.csv").open("w") as file:
+        file.write(HEAD)
+        file.writelines(f"{n}e-6,{n & 1}\n" for n in range(lines))
+    scenario = load(tmp_path / "scenario.yaml")
+    (warning,) = check_files(scenario)
+    assert "replays the first 1,001 of its 1,000,000 requests" in warning
+    record = run_once(scenario, scenario.models[0], load_profile("free").costs, 0)
+    assert record.offered == 1_001
+    with (tmp_path / "trace.csv").open("w") as file:
+        file.write(HEAD)
+        file.writelines(repeat("0,0\n", 100_000))
+    tracemalloc.start()
+    try:
+        check_files(scenario)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 500_000

@@ -10,7 +10,7 @@ Scope: Linux, loopback. What a scenario wants and this machine has not is an err
 so. The warm-up is the scenario's; `auto` is a tenth of the run: MSER-5 would want the counters
 at fifty instants.
 Not done: latency of a network, host noise as the scenario has it: the machine has its own.
-Validated by: tests/real
+Validated by: tests/real/test_measure.py
 """
 
 import os

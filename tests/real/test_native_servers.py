@@ -1,0 +1,259 @@
+"""Every native server answers every request, counts what it must, and survives its clients."""
+
+import random
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from native_server import Client, Server, rows_of, serving
+
+from iosim.real import compiler
+from iosim.real.plan import CALL, CPU, HEADER, SLEEP, DevicePlan, Step
+
+try:
+    compiler.find_compiler()
+except compiler.CannotCompile as error:
+    pytest.skip(str(error), allow_module_level=True)
+
+Kind = tuple[str, dict[str, str]]
+
+
+def kind(model: str, **options: object) -> "pytest.param":
+    """A model with options, named by them."""
+    texts = {name: str(value) for name, value in options.items()}
+    words = [f"{name}={text}" for name, text in texts.items()]
+    return pytest.param((model, texts), id="-".join([model, *words]))
+
+
+EPOLL = [
+    kind("epoll"),
+    kind("epoll", trigger="edge"),
+    kind("epoll", trigger="oneshot"),
+    kind("epoll", max_events=1),
+    kind("epoll", min_wait=100_000),
+    *(
+        kind("epoll", workers=3, trigger=trigger, sharing=sharing)
+        for trigger in ("level", "edge", "oneshot")
+        for sharing in ("shared_epoll", "shared_listener", "exclusive", "reuseport")
+    ),
+]
+LOOPS = [
+    kind("nonblocking"),
+    kind("nonblocking", pause=50_000),
+    kind("select"),
+    kind("poll"),
+    *EPOLL,
+    kind("signal_driven"),
+    kind("signal_driven", queue=1),
+]
+COROUTINES = [
+    kind("coroutine"),
+    kind("coroutine", flavour="swapcontext", stack=65536),
+    kind("coroutine", flavour="longjmp"),
+]
+THREADS = [
+    kind("blocking"),
+    kind("thread_pool", threads=8),
+    kind("thread_pool", threads=6, reader="main"),
+    kind("thread_pool_callbacks"),
+    kind("thread_pool_callbacks", offload="handler"),
+    kind("prefork", processes=40),
+]
+AIO = [
+    kind("aio"),
+    kind("aio", notify="thread"),
+]
+IO_URING = [
+    kind("io_uring"),
+    kind("io_uring", batch=1),
+    kind("io_uring", entries=2, multishot=1),
+    kind("io_uring", skip_send=1),
+    kind("io_uring", multishot=1, skip_send=1),
+    kind("io_uring", sqpoll=1, sq_thread_idle=1_000_000),
+]
+ALL = [*LOOPS, *COROUTINES, *THREADS, *AIO, *IO_URING]
+SIZES = [(8, 8), (128, 1024), (9, 9), (5000, 100), (128, 70_000), (200_000, 8)]
+all_kinds = pytest.mark.parametrize("server_kind", ALL)
+
+
+@all_kinds
+def test_each_request_is_answered_byte_for_byte(server_kind: Kind, tmp_path: Path) -> None:
+    rows = rows_of(SIZES, count=5)
+    with serving(tmp_path, *server_kind, rows) as (server, _), Client(server, rows) as client:
+        for row in range(len(rows)):
+            client.ask(row)
+            assert client.answer() == row
+        server.counted("answered", len(rows))
+
+
+@all_kinds
+def test_requests_may_come_all_at_once(server_kind: Kind, tmp_path: Path) -> None:
+    rows = rows_of(SIZES, count=10)
+    with serving(tmp_path, *server_kind, rows, pipeline=60) as (server, _):
+        with Client(server, rows) as client:
+            sender = threading.Thread(target=client.ask, args=range(len(rows)))
+            sender.start()
+            assert sorted(client.answer() for _ in rows) == list(range(len(rows)))
+            sender.join()
+
+
+@all_kinds
+def test_requests_may_come_in_pieces_of_a_byte(server_kind: Kind, tmp_path: Path) -> None:
+    rows = rows_of([(40, 1024)])
+    with serving(tmp_path, *server_kind, rows) as (server, _), Client(server, rows) as client:
+        with Client(server, rows) as other:
+            for _ in range(2):
+                for byte in client.request(0):
+                    client.socket.sendall(bytes([byte]))
+                    time.sleep(0.0005)
+                other.ask(0)
+                assert client.answer() == other.answer() == 0
+
+
+@all_kinds
+def test_a_long_answer_to_a_slow_reader(server_kind: Kind, tmp_path: Path) -> None:
+    rows = rows_of([(100, 1 << 20)], count=4)
+    numbers = {"send_buffer_bytes": 65536, "receive_bytes_per_s": 1, "pipeline": 4}
+    with serving(tmp_path, *server_kind, rows, **numbers) as (server, _):
+        with Client(server, rows) as client, Client(server, rows) as other:
+            client.ask(0, 1, 2, 3)
+            time.sleep(0.1)  # let the buffer fill
+            if server_kind[0] != "aio":  # its handler sleeps in send
+                other.ask(0)
+                assert other.answer() == 0
+            assert sorted(client.answer() for _ in rows) == [0, 1, 2, 3]
+
+
+STEPS = [Step(CPU), Step(CALL, 0, 2), Step(SLEEP), Step(CALL, 1, 2), Step(CPU)]
+DEVICES = [DevicePlan("socket", 0), DevicePlan("blocking", 2)]
+
+
+def columns(first: int, second: int) -> list[int]:
+    """Of `STEPS`; `first` of the first device's attempts fail, `second` of the second's."""
+    ns = 200_000 * 2
+    return [
+        20_000,
+        ns + (first > 0),
+        ns + (first > 1),
+        100_000,
+        ns + (second > 0),
+        ns + (second > 1),
+        1000,
+    ]
+
+
+@all_kinds
+def test_steps_are_done_and_tried_again(server_kind: Kind, tmp_path: Path) -> None:
+    cases = [(0, 0), (1, 0), (0, 1), (2, 0), (0, 2)]
+    rows = [row for case in cases for row in rows_of([(128, 1024)], columns(*case))]
+    with serving(tmp_path, *server_kind, rows, STEPS, DEVICES) as (server, devices):
+        with Client(server, rows) as client:
+            for row, (first, second) in enumerate(cases):
+                client.ask(row)
+                assert client.answer(failed=first == 2 or second == 2) == row
+                asked = [device for number, device, _ in devices.queries if number == row]
+                assert asked == [0] * (1 + (first > 0))
+            assert devices.connections == 1, "it is kept for the next call"
+
+
+@all_kinds
+def test_many_clients_at_once(server_kind: Kind, tmp_path: Path) -> None:
+    rows = rows_of([(128, 1024), (3000, 9000)], columns(0, 0), count=8)
+    with serving(tmp_path, *server_kind, rows, STEPS, DEVICES) as (server, devices):
+        before = server.descriptors()
+        clients = [Client(server, rows) for _ in range(24)]
+        for turn in range(3):
+            for client in clients:
+                client.ask(turn)
+            for client in clients:
+                assert client.answer() == turn
+        for client in clients:
+            client.socket.close()
+        server.counted("answered", 3 * len(clients))
+        # Nothing is left of the connections; those to devices stay, and what is made once.
+        until_few_are_left(server, before + devices.connections + 6)
+        if server.served:
+            assert sum(server.served) == 3 * len(clients)
+
+
+def until_few_are_left(server: Server, most: int) -> None:
+    """Wait until it has no more than `most` descriptors open."""
+    end = time.monotonic() + 20
+    while server.descriptors() > most and time.monotonic() < end:
+        time.sleep(0.01)
+    assert server.descriptors() <= most
+
+
+@all_kinds
+def test_clients_that_misbehave(server_kind: Kind, tmp_path: Path) -> None:
+    rows = rows_of([(128, 1024), (100_000, 1 << 20)], columns(0, 0))
+    chance = random.Random(1)
+    with serving(tmp_path, *server_kind, rows, STEPS, DEVICES) as (server, _):
+        before = server.descriptors()
+        with Client(server, rows) as good:
+            good.ask(0)
+            assert good.answer() == 0
+            silent = [Client(server, rows) for _ in range(3)]
+            for turn in range(5):
+                half, resetter, hasty, gone, *bad = (Client(server, rows) for _ in range(8))
+                half.socket.sendall(half.request(1)[: chance.randrange(1, 100_000)])
+                half.reset() if turn % 2 else half.socket.close()
+                resetter.reset()
+                hasty.ask(0)  # and does not wait for the answer
+                hasty.reset() if turn % 2 else hasty.socket.close()
+                gone.ask(1)
+                time.sleep(0.002 * turn)
+                gone.reset() if turn % 2 else gone.socket.close()
+                for client, row, size in zip(
+                    bad, (0, 0, 2, 2**32 - 1), (7, 2**32 - 1, 128, 128), strict=True
+                ):
+                    client.socket.sendall(HEADER.pack(row, size))
+                for client in bad:
+                    assert client.is_closed()
+                    client.socket.close()
+                good.ask(0)
+                assert good.answer() == 0
+            with Client(server, rows) as loud:
+                with pytest.raises(ConnectionError):  # megabytes that mean nothing
+                    for _ in range(1000):
+                        loud.socket.sendall(bytes([255]) * 100_000)
+            for client in silent:
+                client.ask(0)
+                assert client.answer() == 0
+                client.socket.close()
+            good.ask(0)
+            assert good.answer() == 0
+        until_few_are_left(server, before + 16)
+        assert server.process.poll() is None
+
+
+@all_kinds
+def test_it_ends_when_its_stdin_does(server_kind: Kind, tmp_path: Path) -> None:
+    rows = rows_of([(128, 1024)])
+    with serving(tmp_path, *server_kind, rows) as (server, _), Client(server, rows) as client:
+        client.ask(0)
+        assert client.answer() == 0
+        of_its_group = children_of(server.process.pid)
+        assert server.end() == 0
+        assert client.is_closed()
+        end = time.monotonic() + 20
+        while any(map(is_alive, of_its_group)) and time.monotonic() < end:
+            time.sleep(0.01)
+        assert not any(map(is_alive, of_its_group))
+
+
+def children_of(process: int) -> list[int]:
+    """The processes that it has forked."""
+    found = Path(f"/proc/{process}/task/{process}/children").read_text()
+    return [int(word) for word in found.split()]
+
+
+def is_alive(process: int) -> bool:
+    """Whether there is such a process, which has not ended."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"

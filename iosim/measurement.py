@@ -1,360 +1,282 @@
 """Measuring: a scenario for real, on this machine, in the records that a simulation gives.
 
     measure(scenario) -> Results
+    saturate(scenario) -> Results, of the same scenario asked as fast as it answers
 
-What it does: for each replication of each model it writes the plan into a folder of its own,
-starts the clients' process and the server's on different cores, lets the load run, asks the
-server for its counters at both ends of the window, and makes a `Record` of what came back.
+What it does: for each replication of each model it makes one run (iosim.real.run) on cores of
+its own, and a `Record` of what came back; then a short one in which the syscalls are counted,
+which slows the server down. A run that something else disturbed (iosim.real.disturbance) is
+made again, three times at most; of these the one that was disturbed least is kept, and the
+model's warnings say so.
 
 Scope: Linux, loopback. What a scenario wants and this machine has not is an error that says
 so. The warm-up is the scenario's; `auto` is a tenth of the run: MSER-5 would want the counters
 at fifty instants.
-Not done: latency of a network, host noise as the scenario has it: the machine has its own.
+Not done: the use of devices; memory by what it is used for; what a response time is made of.
 Validated by: tests/real/test_measure.py
 """
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from array import array
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from iosim.choice import Chosen
-from iosim.errors import MeasurementError, UsageError
+from iosim.errors import MeasurementError, UsageError, shown
 from iosim.histogram import Histogram
+from iosim.planning import (
+    Load,
+    Placement,
+    check_measurable,
+    place,
+    plan_of,
+    programs_for,
+    read_cores,
+    shortened,
+    usual_load,
+)
 from iosim.plugins import kinds
 from iosim.real import plan as plans
-from iosim.record import ProcessRecord, Record, RequestRecord
+from iosim.real import syscalls, this_machine, tracing
+from iosim.real.disturbance import ATTEMPTS, least_disturbed, of_record
+from iosim.real.run import Outcome, Programs, run
+from iosim.real.threads import ThreadUse
+from iosim.record import (
+    ClassRecord,
+    Interference,
+    ProcessRecord,
+    Record,
+    RequestRecord,
+    ThreadRecord,
+)
 from iosim.results import ModelResult, Results, model_result
-from iosim.scenario import CallStep, CpuStep, Scenario, check_files, label_of, require_sound
+from iosim.scenario import Scenario, check_files, label_of, require_sound
 from iosim.schedule import Schedule, schedule_of
 
-SETTLE_S = 0.1
-"""From the last connection to the start of the load."""
-SETUP_S = 30
-"""Connecting and starting may take so long, and ending."""
 SAMPLE_MOST = 2_000
-
+COUNTING_NS = 500_000_000
+"""Syscalls are counted in a run of this length, or the scenario's if that is shorter."""
+TRACING_NS = 200_000_000
 NS_PER_S = 1_000_000_000
 
 IN_FLIGHT, ANSWERED, REFUSED, TIMED_OUT, ANSWERED_WITH_ERROR = range(5)
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Which cores the server's process and the clients' get."""
-
-    server: tuple[int, ...]
-    clients: tuple[int, ...]
-
-
-def place(
-    cores: int, server: Iterable[int] | None = None, clients: Iterable[int] | None = None
-) -> Placement:
-    """Cores for a server of `cores`; by default the clients get what is left, one at least.
-
-    Raises UsageError if this machine has not as many.
-    """
-    here = sorted(os.sched_getaffinity(0))
-    for name, wanted in (("server", server), ("client", clients)):
-        if missing := sorted(set(wanted or ()) - set(here)):
-            raise UsageError(f"{name} cores: this process may use {here}, not {missing}")
-    if server is None:
-        left = [cpu for cpu in here if cpu not in set(clients or ())]
-        server = left[:cores]
-    server = tuple(server)
-    if clients is None:
-        clients = [cpu for cpu in here if cpu not in server][:1]
-    clients = tuple(clients)
-    if len(server) < cores or not clients or set(server) & set(clients):
-        raise UsageError(
-            f"machine.cores: {cores} for the server and one for the clients, which this machine "
-            f"has not: it lets this process use {len(here)}; measure with "
-            f"--set machine.cores={max(1, len(here) - 1)}"
-        )
-    return Placement(server, clients)
+Cores = Iterable[int] | str | None
 
 
 def measure(
     scenario: Scenario,
-    placement: Placement | None = None,
+    server_cores: Cores = None,
+    client_cores: Cores = None,
+    load: Load | None = None,
+    attempts: int = ATTEMPTS,
+    trace: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Results:
     """Run every model of `scenario` for real. Raises UsageError for what cannot be measured.
 
+    server_cores, client_cores: which ones, as `0,2-3` or numbers; by default the server gets the
+    first ones, as many as machine.cores says, and the clients the next.
+    load: `native` or `python`; None: native where there is a C compiler.
+    attempts: how often a disturbed run is made until it is taken as it is.
+    trace: a file for what the scheduler did and which syscalls were made, in a short run.
     A model that has no real server, or that this machine refuses, is that model's `error`.
     Interrupted by the user, it returns what has finished, marked so.
     """
+    if load not in (None, "native", "python"):
+        raise UsageError(f"load: expected native or python, found {shown(load)}")
+    if type(attempts) is not int or attempts < 1:
+        raise UsageError(f"attempts: expected at least 1, found {shown(attempts)}")
     require_sound(scenario)
-    check_files(scenario)
-    check_measurable(scenario)
-    placement = placement or place(scenario.machine.cores)
-    records: dict[int, list[Record]] = {index: [] for index in range(len(scenario.models))}
-    errors: dict[int, str] = {}
-    total, done, interrupted = len(records) * scenario.run.replications, 0, False
+    warnings = [*check_files(scenario), *check_measurable(scenario)]
+    placement = place(scenario.machine.cores, _cores(server_cores), _cores(client_cores))
+    measuring = _Measuring(
+        scenario, placement, load or usual_load(), attempts, Path(trace) if trace else None
+    )
+    interrupted = False
     try:
-        # Replication by replication, so that all models meet the machine in all its moods.
-        for replication in range(scenario.run.replications):
-            schedule = schedule_of(scenario, replication)
-            for index, model in enumerate(scenario.models):
-                done += 1
-                if index not in errors:
-                    try:
-                        record = measure_once(scenario, model, schedule, placement, replication)
-                        records[index].append(record)
-                    except MeasurementError as error:
-                        errors[index] = str(error)
-                if progress is not None:
-                    progress(done, total)
+        measuring.go(progress)
     except KeyboardInterrupt:
         interrupted = True
     return Results(
         scenario=scenario,
         profile="",
         profile_digest="",
-        models=tuple(
-            _result(scenario, index, records[index], errors.get(index)) for index in records
-        ),
+        models=measuring.results(),
         source="measured",
         interrupted=interrupted,
+        warnings=(*warnings, *measuring.warnings),
+        machine={
+            **this_machine.describe(),
+            "server_cores": list(placement.server),
+            "client_cores": list(placement.clients),
+            "load": measuring.load,
+        },
     )
 
 
-def _result(
-    scenario: Scenario, index: int, records: list[Record], error: str | None
-) -> ModelResult:
-    model = scenario.models[index]
-    return model_result(scenario, model.kind, label_of(model), records, error)
+def saturate(scenario: Scenario, **how: Any) -> Results:
+    """What each model answers when it is asked as fast as it answers: `throughput_per_s`.
+
+    The clients wait for their answers and ask again at once, one user for each active
+    connection. `how`: as `measure` takes it.
+    """
+    return measure(saturated(scenario), **how)
 
 
-def check_measurable(scenario: Scenario) -> None:
-    """Raises UsageError for what this machine's loopback cannot be."""
-    network = scenario.machine.network.kind
-    if network != "loopback":
+def saturated(scenario: Scenario) -> Scenario:
+    """The same with a closed workload without think time. Raises UsageError."""
+    options = scenario.workload.options
+    if kinds("workloads")[scenario.workload.kind].TRAFFIC == "items":
         raise UsageError(
-            f"{scenario.name}: machine.network: {network} cannot be measured here: servers and "
-            "clients meet on the loopback; measure with --set machine.network=loopback"
+            f"{scenario.name}: a {scenario.workload.kind} workload is not asked by clients: it "
+            "always goes as fast as it can"
         )
+    kept = {
+        name: value
+        for name, value in options.model_dump(mode="json").items()
+        if name in {"connections", "request", "reply"}
+    }
+    closed = {"users": options.connections.active_count, "think": "0ns", **kept}
+    data = {**scenario.to_data(), "workload": {"closed": closed}, "slo": []}
+    found = Scenario.model_validate(data)
+    found.__dict__["folder"] = scenario.folder
+    return found
 
 
-# ------------------------------------------------------------------------------ one run
+def _cores(cores: Cores) -> Iterable[int] | None:
+    return read_cores(cores) if isinstance(cores, str) else cores
 
 
-def measure_once(
-    scenario: Scenario,
-    model: Chosen[Any],
-    schedule: Schedule,
-    placement: Placement,
-    replication: int,
-) -> Record:
-    """One replication of one model. Raises MeasurementError."""
-    with TemporaryDirectory(prefix="iosim-") as name, ExitStack() as stack:
-        folder = Path(name)
-        plan = plan_of(scenario, model, schedule, placement)
-        plans.write(folder, plan, schedule.table, schedule.think)
-        load = stack.enter_context(Process("clients", load_command(), folder))
-        devices_port = load.expect("devices")
-        server = stack.enter_context(Process("server", server_command(plan), folder, devices_port))
-        load.tell(f"connect {server.expect('listening')}")
-        load.expect("ready")
-        time.sleep(SETTLE_S)
-        start_ns = time.monotonic_ns() + NS_PER_S // 20
-        load.tell(f"start {start_ns}")
-        first = _mark(server, start_ns + plan.warm_up_ns)
-        last = _mark(server, start_ns + plan.duration_ns)
-        done = _numbers(load.expect("done", plan.duration_ns / NS_PER_S + SETUP_S))
-        responses = array("q", (folder / "responses").read_bytes())
-    return record_of(plan, first, last, done, responses, start_ns, replication)
+# --------------------------------------------------------------------------- all runs
 
 
-def plan_of(
-    scenario: Scenario, model: Chosen[Any], schedule: Schedule, placement: Placement
-) -> plans.Plan:
-    """The plan of a run: the scenario in plain numbers."""
-    run, workload, spec = scenario.run, scenario.workload, scenario.machine
-    options = workload.options
-    warm_up_ns = {"auto": run.duration // 10, "none": 0}.get(str(run.warm_up), run.warm_up)
-    common = plans.Plan(
-        model=model.kind,
-        runtime=spec.runtime,
-        workload="open",
-        server_cpus=placement.server,
-        client_cpus=placement.clients,
-        duration_ns=run.duration,
-        warm_up_ns=int(warm_up_ns),
-        limit_s=run.duration // NS_PER_S + 3 * SETUP_S,
-        options={name: _plain(value) for name, value in model.options.model_dump().items()},
-        rows=schedule.rows,
-        columns=schedule.columns,
-    )
-    if kinds("workloads")[workload.kind].TRAFFIC == "items":
-        return replace(
-            common,
-            workload="items",
-            producers=options.producers,
-            consumers=options.consumers,
-            capacity=options.capacity,
-        )
-    connections, slow, retry = options.connections, options.connections.slow, options.retry
-    own_work = scenario.server.own_work
-    return replace(
-        common,
-        workload="closed" if schedule.think is not None else "open",
-        steps=_steps(scenario),
-        devices=tuple(
-            plans.DevicePlan(
-                getattr(device.options, "interface", "blocking"),
-                getattr(device.options, "concurrency", None) or 0,
-            )
-            for device in scenario.devices.values()
-        ),
-        request_bytes=min(schedule.column(2), default=options.request),
-        reply_bytes=max(schedule.column(3), default=options.reply),
-        connections=connections.total,
-        users=getattr(options, "users", 0),
-        lifetime=connections.lifetime or 0,
-        pipeline=connections.pipeline,
-        slow=connections.slow_count,
-        piece_bytes=slow.piece if slow else 0,
-        gap_ns=slow.gap if slow else 0,
-        receive_bytes_per_s=connections.receive_rate or 0,
-        timeout_ns=options.timeout or 0,
-        close_on_timeout=int(options.on_timeout == "close"),
-        retries=retry.attempts if retry else 0,
-        backoff_ns=retry.backoff if retry else 0,
-        waiting=options.backlog or 0,
-        backlog=spec.backlog,
-        send_buffer_bytes=spec.send_buffer if connections.receive_rate else 0,
-        own_work_chunk_ns=own_work.chunk if own_work else 0,
-        cancel=int(scenario.server.cancel),
-    )
+class _Measuring:
+    """The runs of one scenario, as far as they have come."""
 
-
-def _plain(value: Any) -> str:
-    if value is None:
-        return "-"
-    return str(int(value)) if isinstance(value, bool) else str(value)
-
-
-def _steps(scenario: Scenario) -> tuple[plans.Step, ...]:
-    numbers = {name: number for number, name in enumerate(scenario.devices)}
-    return tuple(
-        plans.Step(plans.CALL, numbers[step.call], step.attempts_at_most)
-        if isinstance(step, CallStep)
-        else plans.Step(plans.CPU if isinstance(step, CpuStep) else plans.SLEEP)
-        for step in scenario.server.handler
-    )
-
-
-def load_command() -> list[str]:
-    """What starts the clients' process."""
-    return [sys.executable, "-m", "iosim.real.load"]
-
-
-def server_command(plan: plans.Plan) -> list[str]:
-    """What starts the server's process."""
-    return [sys.executable, "-m", "iosim.real.serve"]
-
-
-class Process:
-    """A child that is talked to in lines, and that is gone when the block is left."""
-
-    def __init__(self, name: str, command: list[str], *arguments: object) -> None:
-        self._name = name
-        self._child = subprocess.Popen(
-            [*command, *map(str, arguments)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    @property
-    def pid(self) -> int:
-        """Its process."""
-        return self._child.pid
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
+    def __init__(
         self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        scenario: Scenario,
+        placement: Placement,
+        load: Load,
+        attempts: int,
+        trace: Path | None,
     ) -> None:
-        child = self._child
-        assert child.stdin is not None and child.stdout is not None and child.stderr is not None
+        self._scenario = scenario
+        self._placement = placement
+        self._attempts = attempts
+        self._trace = trace
+        self._records: list[list[Record]] = [[] for _ in scenario.models]
+        self._errors: dict[int, str] = {}
+        self.load = load
+        self.warnings: list[str] = []
+
+    def go(self, progress: Progress | None) -> None:
+        """Make all runs, replication by replication: all models meet the machine in all moods."""
+        models = self._scenario.models
+        total, done = len(models) * self._scenario.run.replications, 0
+        for replication in range(self._scenario.run.replications):
+            schedule = schedule_of(self._scenario, replication)
+            for index, model in enumerate(models):
+                if index not in self._errors:
+                    try:
+                        self._records[index].append(self._run(model, schedule, replication))
+                    except MeasurementError as error:
+                        self._errors[index] = f"{label_of(model)}: {error}"
+                done += 1
+                if progress is not None:
+                    progress(done, total)
+
+    def _run(self, model: Chosen[Any], schedule: Schedule, replication: int) -> Record:
+        scenario = self._scenario
+        programs = programs_for(scenario, model, self.load)
+        plan = plan_of(scenario, model, schedule, self._placement)
+        classes = tuple(scenario.server.classes)
+        tried: list[Record] = []
+        while len(tried) < self._attempts:
+            outcome = run(plan, schedule.table, schedule.think, programs)
+            tried.append(record_of(plan, outcome, replication, schedule, classes))
+            if not of_record(tried[-1]):
+                break
+        record = _after(least_disturbed(tried), len(tried))
+        record = _with_syscalls(record, plan, schedule, programs)
+        if self._trace is not None and replication == 0:
+            self._write_trace(self._trace, model, plan, schedule, programs)
+        return record
+
+    def _write_trace(
+        self,
+        path: Path,
+        model: Chosen[Any],
+        plan: plans.Plan,
+        schedule: Schedule,
+        programs: Programs,
+    ) -> None:
+        from iosim.report.export import write_atomically
+
+        if len(self._scenario.models) > 1:
+            path = path.with_name(f"{path.stem}.{_file_name(label_of(model))}{path.suffix}")
+        short, table = shortened(plan, schedule, TRACING_NS)
         try:
-            child.stdin.close()
-            child.wait(timeout=2)
-        except (OSError, subprocess.TimeoutExpired):
-            pass
-        finally:
-            child.kill()
-            child.wait()
-            child.stdout.close()
-            child.stderr.close()
+            observe = partial(tracing.tracer, plan.server_cpus)
+            outcome = run(short, table, schedule.think, programs, observe)
+            write_atomically(path, outcome.observed)
+        except (MeasurementError, tracing.Unavailable) as reason:
+            self.warnings.append(f"no trace of {label_of(model)}: {reason}")
 
-    def tell(self, line: str) -> None:
-        """Send it a line."""
-        assert self._child.stdin is not None
-        try:
-            self._child.stdin.write(f"{line}\n")
-            self._child.stdin.flush()
-        except BrokenPipeError:
-            pass  # its last words are read next
-
-    def expect(self, word: str, limit_s: float = SETUP_S) -> str:
-        """Its next line, without the word with which it begins. Raises MeasurementError."""
-        import select
-
-        child = self._child
-        assert child.stdout is not None and child.stderr is not None
-        line = ""
-        # A line is written at once: what is readable is whole.
-        if select.select([child.stdout], [], [], limit_s)[0]:
-            line = child.stdout.readline()
-        found, _, rest = line.strip().partition(" ")
-        if found == word:
-            return rest
-        if found == "error":
-            raise MeasurementError(rest)
-        if line:
-            raise MeasurementError(f"the {self._name} said {line.strip()!r}, not {word!r}")
-        if child.poll() is None and not line:
-            raise MeasurementError(f"the {self._name} did not say {word!r} in {limit_s:g} s")
-        last = child.stderr.read().strip().splitlines()[-1:] or [_how_ended(child.wait())]
-        raise MeasurementError(f"the {self._name} ended: {last[0]}")
+    def results(self) -> tuple[ModelResult, ...]:
+        """What has been measured so far."""
+        return tuple(
+            model_result(
+                self._scenario,
+                model.kind,
+                label_of(model),
+                self._records[index],
+                self._errors.get(index),
+            )
+            for index, model in enumerate(self._scenario.models)
+        )
 
 
-def _how_ended(code: int) -> str:
-    return f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+def _file_name(label: str) -> str:
+    return "".join(char if char.isalnum() or char in "-_" else "_" for char in label)
 
 
-def _mark(server: Process, at_ns: int) -> dict[str, str]:
-    """The server's counters at an instant of CLOCK_MONOTONIC."""
-    time.sleep(max(0, at_ns - time.monotonic_ns()) / NS_PER_S)
-    server.tell("mark")
-    return _words(server.expect("mark"))
+def _after(record: Record, attempts: int) -> Record:
+    """The record, with how often it was tried."""
+    process = record.process
+    assert process is not None and process.interference is not None
+    interference = replace(process.interference, attempts=attempts)
+    return replace(record, process=replace(process, interference=interference))
 
 
-def _words(line: str) -> dict[str, str]:
-    return dict(word.split("=", 1) for word in line.split())
+# --------------------------------------------------------------------------- syscalls
 
 
-def _numbers(line: str) -> dict[str, float]:
-    return {name: float(text) for name, text in _words(line).items()}
+def _with_syscalls(
+    record: Record, plan: plans.Plan, schedule: Schedule, programs: Programs
+) -> Record:
+    """The record with its syscalls: those per request of a short run, times its requests."""
+    process = record.process
+    assert process is not None
+    short, table = shortened(plan, schedule, COUNTING_NS)
+    try:
+        outcome = run(short, table, schedule.think, programs, syscalls.counter)
+    except (MeasurementError, syscalls.Unavailable) as reason:
+        why = f"the syscalls were not counted: {reason}"
+        return replace(record, process=replace(process, no_syscalls=why))
+    found: syscalls.Counted = outcome.observed
+    begin_ns, end_ns = found.begin_ns - outcome.start_ns, found.end_ns - outcome.start_ns
+    answered = len(_answered(outcome.responses, begin_ns, end_ns))
+    if not answered:
+        why = "the syscalls were not counted: no request was answered meanwhile"
+        return replace(record, process=replace(process, no_syscalls=why))
+    share = record.answered / answered
+    calls = {name: number * share for name, number in found.calls.items()}
+    return replace(record, syscalls=calls, process=replace(process, counted_by=found.by))
 
 
 # ---------------------------------------------------------------------------- its record
@@ -362,37 +284,42 @@ def _numbers(line: str) -> dict[str, float]:
 
 def record_of(
     plan: plans.Plan,
-    first: Mapping[str, str],
-    last: Mapping[str, str],
-    done: Mapping[str, float],
-    responses: "array[int]",
-    start_ns: int,
+    outcome: Outcome,
     replication: int,
+    schedule: Schedule,
+    classes: tuple[str, ...] = (),
 ) -> Record:
     """What one run has shown, in the record that a simulation fills in as well."""
-    if done["wrong"]:
+    first, last, done = outcome.first, outcome.last, outcome.done
+    if done.get("wrong"):
         raise MeasurementError(f"{done['wrong']:.0f} answers were not what was to come")
-    begin_ns, end_ns = int(first["clock_ns"]), int(last["clock_ns"])
+    begin_ns = int(first["clock_ns"]) - outcome.start_ns
+    end_ns = int(last["clock_ns"]) - outcome.start_ns
     counts = {name: int(last[name]) - int(first[name]) for name in last if name != "served"}
-    histogram, requests = _responses(responses, begin_ns - start_ns, end_ns - start_ns)
     fates = [0] * 5
-    for state in responses[4::5]:
+    for state in outcome.responses[4::5]:
         fates[state] += 1
+    responses, requests, of_classes = _responses(
+        outcome.responses, begin_ns, end_ns, schedule, classes
+    )
     served = [
         list(map(int, mark["served"].split(","))) for mark in (first, last) if "served" in mark
     ]
+    window_ns, cores = end_ns - begin_ns, len(plan.server_cpus)
+    stolen_ns = outcome.cores.stolen_ns
+    busy_ns = window_ns * cores - outcome.cores.idle_ns - stolen_ns
     return Record(
-        duration_ns=end_ns - start_ns,
-        offered=len(responses) // 5,
+        duration_ns=end_ns,
+        offered=len(outcome.responses) // 5,
         completed=fates[ANSWERED] + fates[ANSWERED_WITH_ERROR],
         refused=fates[REFUSED],
         timed_out=fates[TIMED_OUT],
         in_flight=fates[IN_FLIGHT],
-        window_ns=end_ns - begin_ns,
-        warm_up_ns=begin_ns - start_ns,
+        window_ns=window_ns,
+        warm_up_ns=begin_ns,
         warm_up_warning=None,
-        answered=histogram.count,
-        responses=histogram,
+        answered=responses.count,
+        responses=responses,
         parts_ns={},
         voluntary_switches=counts["voluntary"],
         involuntary_switches=counts["involuntary"],
@@ -408,43 +335,94 @@ def record_of(
         own_work_ns=counts["own_work_ns"],
         cores_ns=(),
         process=ProcessRecord(
-            cores=len(plan.server_cpus),
+            cores=cores,
             cpu_ns=counts["cpu_ns"],
             user_ns=counts["user_ns"],
             system_ns=counts["system_ns"],
+            threads=int(last["threads"]),
+            connect_failures=int(done.get("connect_failures", 0)),
+            interference=Interference(
+                cores_ns=window_ns * cores,
+                stolen_ns=stolen_ns,
+                others_ns=max(0, busy_ns - counts["cpu_ns"]),
+                late_p50_ns=int(done.get("late_p50_ns", 0)),
+                late_p99_ns=int(done.get("late_p99_ns", 0)),
+                late_max_ns=int(done.get("late_max_ns", 0)),
+                busy_fraction=done.get("busy_fraction", 0.0),
+            ),
         ),
         devices={},
         memory_bytes={},
         memory_peak_bytes=int(last["peak_rss_bytes"]),
         served=tuple(now - then for then, now in zip(*served, strict=True)) if served else (),
-        threads=(),
+        threads=tuple(map(_thread, outcome.threads)),
         requests=requests,
-        retries=int(done["retries"]),
-        connections_opened=int(done["connections_opened"]),
+        retries=int(done.get("retries", 0)),
+        connections_opened=int(done.get("connections_opened", 0)),
         failed=fates[ANSWERED_WITH_ERROR],
+        order=outcome.order,
         replication=replication,
+        classes=of_classes,
     )
 
 
-def _responses(
-    responses: "array[int]", begin_ns: int, end_ns: int
-) -> tuple[Histogram, tuple[RequestRecord, ...]]:
-    """Those answered in the window; and a sample of them."""
+def _thread(use: ThreadUse) -> ThreadRecord:
+    return ThreadRecord(
+        name=use.name,
+        voluntary_switches=use.voluntary,
+        involuntary_switches=use.involuntary,
+        migrations=None,
+        cpu_ns=use.cpu_ns,
+        run_queue_ns=use.run_queue_ns,
+        wake_up_ns=None,
+        lock_ns=None,
+    )
+
+
+def _answered(responses: "array[int]", begin_ns: int, end_ns: int) -> Any:
+    """The rows of those answered between two times, as an array of numpy's."""
     import numpy as np
 
     rows = np.frombuffer(responses, dtype=np.int64).reshape(-1, 5)
     answered = rows[np.isin(rows[:, 4], (ANSWERED, ANSWERED_WITH_ERROR))]
-    answered = answered[(answered[:, 3] >= begin_ns) & (answered[:, 3] < end_ns)]
-    histogram = Histogram()
-    histogram.add_many((answered[:, 3] - answered[:, 1]).tolist())
+    return answered[(answered[:, 3] >= begin_ns) & (answered[:, 3] < end_ns)]
+
+
+def _responses(
+    responses: "array[int]",
+    begin_ns: int,
+    end_ns: int,
+    schedule: Schedule,
+    classes: tuple[str, ...],
+) -> tuple[Histogram, tuple[RequestRecord, ...], dict[str, ClassRecord]]:
+    """Those answered in the window; a sample of them; and those of each class."""
+    import numpy as np
+
+    answered = _answered(responses, begin_ns, end_ns)
     stride = -(-len(answered) // SAMPLE_MOST) or 1
+    class_of = np.frombuffer(schedule.classes, dtype=np.uint16)
+    of_classes = {}
+    if classes:
+        all_answered = _answered(responses, 0, int(max(responses[3::5], default=0)) + 1)
+        for number, name in enumerate(classes):
+            of_classes[name] = ClassRecord(
+                completed=int((class_of[all_answered[:, 0]] == number).sum()),
+                responses=_histogram(answered[class_of[answered[:, 0]] == number]),
+            )
     sample = tuple(
         RequestRecord(
             number=int(row),
             intended_ns=int(intended_ns),
             response_ns=int(answered_ns - intended_ns),
             client_ns=int(sent_ns - intended_ns),
+            class_name=classes[class_of[row]] if classes else "",
         )
         for row, intended_ns, sent_ns, answered_ns, _ in answered[::stride]
     )
-    return histogram, sample
+    return _histogram(answered), sample, of_classes
+
+
+def _histogram(rows: Any) -> Histogram:
+    histogram = Histogram()
+    histogram.add_many((rows[:, 3] - rows[:, 1]).tolist())
+    return histogram

@@ -118,9 +118,7 @@ def _placed(
         yield index, one.request, one.reply, [-1] * before + demands + [-1] * after
 
 
-def _demands(
-    handler: tuple[Any, ...], scenario: Scenario, streams: Streams
-) -> Iterator[list[int]]:
+def _demands(handler: tuple[Any, ...], scenario: Scenario, streams: Streams) -> Iterator[list[int]]:
     """Each request's columns of one handler's steps."""
     calls = [isinstance(step, CallStep) for step in handler]
     for demand in amounts(handler, scenario, streams):
@@ -133,9 +131,7 @@ def _demands(
         yield found
 
 
-def _open(
-    scenario: Scenario, streams: Streams, workload: Any, asked: Iterator[Asked]
-) -> Schedule:
+def _open(scenario: Scenario, streams: Streams, workload: Any, asked: Iterator[Asked]) -> Schedule:
     options, duration_ns = scenario.workload.options, scenario.run.duration
     env = Clock(initial_time=0)
     env.timeout(duration_ns)  # or an alarm that is alone would go on for ever

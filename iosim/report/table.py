@@ -148,17 +148,36 @@ def main_table(results: Results) -> Table:
     columns = list(COLUMNS)
     if made == "items":
         columns = [_of_items(column) for column in columns]
+    shown = [column for column in columns if not _unknown(results, column)]
     return Table(
         "",
-        tuple(columns),
-        tuple(row(model, columns) for model in results.models),
+        tuple(shown),
+        tuple(row(model, shown) for model in results.models),
         (
+            *_about_machine(results),
             _about_intervals(results),
             *_about_gaps(results, columns),
             *_about_interpreter_lock(results),
         ),
         stacked=True,
     )
+
+
+def _unknown(results: Results, column: Column) -> bool:
+    """Whether a column shows what could not be measured of any model."""
+    return (
+        results.source == "measured"
+        and isinstance(column, Measure)
+        and any(model.records for model in results.models)
+        and all(_mean(model, column.metric) is None for model in results.models)
+    )
+
+
+def _about_machine(results: Results) -> Iterable[str]:
+    if results.machine is not None:
+        from iosim.real.this_machine import one_line
+
+        yield f"Measured on {one_line(results.machine)}."
 
 
 def _of_items(column: Column) -> Column:
@@ -230,7 +249,7 @@ def _about_interpreter_lock(results: Results) -> Iterable[str]:
 
 
 def _computing(record: Record) -> int:
-    return sum(thread.cpu_ns > COMPUTES * record.duration_ns for thread in record.threads)
+    return sum((thread.cpu_ns or 0) > COMPUTES * record.duration_ns for thread in record.threads)
 
 
 # --------------------------------------------------------------------------- more tables
@@ -406,6 +425,8 @@ def _devices(results: Results) -> Iterable[Table]:
         limited = [
             c for c in columns if any(_mean(m, c.metric) is not None for m in results.models)
         ]
+        if not limited:
+            continue
         rows = (row(model, limited) for model in results.models if model.records)
         yield Table(f"Device {name}", (LABEL, *limited), tuple(rows))
 

@@ -615,12 +615,13 @@ def _tables(results: "Results", quiet: bool) -> str:
     from iosim.report.finding import findings
     from iosim.report.layout import lay_out, paragraph, style_for, width_for
     from iosim.report.summary import describe, ending_lines
-    from iosim.report.table import main_table, tables
+    from iosim.report.table import main_table, saturation, tables
 
     style, width = style_for(sys.stdout), width_for(sys.stdout)
     blocks = [[style.strong(results.scenario.name), *describe(results.scenario, results.profile)]]
     if quiet:
-        blocks = [lay_out(main_table(results), style, width)]
+        shown = [*saturation(results)] or [main_table(results)]
+        blocks = [lay_out(table, style, width) for table in shown]
     else:
         blocks += [lay_out(table, style, width) for table in tables(results)]
     blocks.append(ending_lines(results, style))

@@ -7,6 +7,7 @@
       ├─ SimulationError        a run that cannot go on; exit code 1
       │    ├─ Deadlock          threads wait for each other's locks; names the cycle
       │    ├─ Stalled           every thread waits and nothing can wake one; names each wait
+      │    ├─ Starved           a thread never leaves its core to others; names it and them
       │    ├─ Livelock          a thread loops without consuming time
       │    ├─ DescriptorLimit   a descriptor that a syscall cannot take, as select(2) above 1,023
       │    └─ WorkerDied        the process in which it was simulated has ended
@@ -131,6 +132,27 @@ class Stalled(SimulationError):
         each = "; ".join(f"{thread} waits for {what}" for thread, what in self.waits)
         super().__init__(model, at_ns, f"stalled, nothing can wake a thread: {each}")
         self.args = (model, at_ns, self.waits)
+
+
+class Starved(SimulationError):
+    """Name the threads that never leave their cores, and those that wait for a core in vain."""
+
+    def __init__(
+        self,
+        model: str,
+        at_ns: int | None,
+        hogs: Iterable[str],
+        waiting: Iterable[str],
+        scheduler: str,
+    ) -> None:
+        self.hogs = tuple(hogs)
+        self.waiting = tuple(waiting)
+        named = ", ".join(self.waiting[:3]) + (", ..." if len(self.waiting) > 3 else "")
+        never = f"{' and '.join(self.hogs)} never leave{'s' * (len(self.hogs) == 1)} the core"
+        wait = f"{named} wait{'s' * (len(self.waiting) == 1)} for one"
+        reason = f"{never} under {scheduler}, and {wait}"
+        super().__init__(model, at_ns, f"the server never gets ready for the load: {reason}")
+        self.args = (model, at_ns, self.hogs, self.waiting, scheduler)
 
 
 class Livelock(SimulationError):

@@ -102,7 +102,9 @@ class Server:
     listener: Socket
     own_work: "OwnWork"
     connections: int | None
-    """How many connections the clients will open; None: they come and go."""
+    """How many connections are open when the load starts; None: none is."""
+    come_and_go: bool = False
+    """Whether connections are closed, and others opened, under load."""
     cancel: bool = False
     """Whether work on a request is given up when its client has closed the connection."""
     idle_sockets: dict["Device", list[Socket]] = field(default_factory=dict)

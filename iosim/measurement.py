@@ -124,7 +124,7 @@ def saturate(scenario: Scenario, **how: Any) -> Results:
     The clients wait for their answers and ask again at once, one user for each active
     connection. `how`: as `measure` takes it.
     """
-    return measure(saturated(scenario), **how)
+    return replace(measure(saturated(scenario), **how), saturation=True)
 
 
 def saturated(scenario: Scenario) -> Scenario:

@@ -34,11 +34,15 @@ class ClassRecord:
 
 @dataclass(frozen=True)
 class InterpreterLockRecord:
-    """CPython's lock over the window: ns held, waits that have ended, and ns they took."""
+    """CPython's lock over the window: ns held, waits that have ended, and ns they took.
+
+    Each process has a lock of its own, of which there are `locks`; these are their sums.
+    """
 
     held_ns: int
     waits: int
     wait_ns: int
+    locks: int = 1
 
 
 @dataclass(frozen=True)

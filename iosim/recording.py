@@ -51,8 +51,8 @@ class Snapshot:
     syscalls: Counter[str]
     cores_ns: list[list[int]]
     devices: dict[str, tuple[int, int, int]]
-    interpreter_lock: tuple[int, int, int] | None
-    """ns held, waits, ns waited."""
+    interpreter_locks: tuple[int, int, int, int] | None
+    """ns held, waits, ns waited, summed over the processes; how many those are."""
     parts_ns: tuple[int, ...]
     answered: int
     served: Counter[int]
@@ -143,19 +143,25 @@ class Recording:
             ring.tally()
         counts = {name: getattr(machine, name) for name in COUNTERS}
         counts["thread_switches"] = sum(core.switches for core in machine.cores)
-        lock = machine.interpreter
+        locks = machine.interpreters
+        now = machine.env._now
         devices = {}
         for name, device in self._devices.items():
             usage = device.usage()
             devices[name] = (usage.calls, usage.busy_ns, usage.queued_ns)
         return Snapshot(
-            at_ns=machine.env._now,
+            at_ns=now,
             counts=counts,
             syscalls=Counter(machine.syscalls),
             cores_ns=[core.account() for core in machine.cores],
             devices=devices,
-            interpreter_lock=(lock.held_ns(machine.env._now), lock.waits, lock.wait_ns)
-            if lock is not None
+            interpreter_locks=(
+                sum(lock.held_ns(now) for lock in locks),
+                sum(lock.waits for lock in locks),
+                sum(lock.wait_ns for lock in locks),
+                len(locks),
+            )
+            if locks
             else None,
             parts_ns=tuple(self._parts_ns),
             answered=self._answered,
@@ -297,11 +303,14 @@ def _request_record(request: Request) -> RequestRecord:
 
 
 def _interpreter_lock(now: Snapshot, then: Snapshot) -> InterpreterLockRecord | None:
-    if now.interpreter_lock is None:
+    if now.interpreter_locks is None:
         return None
     # Where the load is what starts the threads, there was none of them before.
-    pairs = zip(now.interpreter_lock, then.interpreter_lock or (0, 0, 0), strict=True)
-    return InterpreterLockRecord(*(a - b for a, b in pairs))
+    held_ns, waits, wait_ns, _ = then.interpreter_locks or (0, 0, 0, 0)
+    now_held_ns, now_waits, now_wait_ns, locks = now.interpreter_locks
+    return InterpreterLockRecord(
+        now_held_ns - held_ns, now_waits - waits, now_wait_ns - wait_ns, locks
+    )
 
 
 def _differences(names: Sequence[str], now: Sequence[int], then: Sequence[int]) -> dict[str, int]:

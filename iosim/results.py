@@ -133,6 +133,8 @@ class Results:
     """What to know of the scenario before trusting any of the numbers."""
     machine: Mapping[str, Any] | None = None
     """On which it was measured."""
+    saturation: bool = False
+    """Whether the models were asked as fast as they answer: their throughput is the most."""
 
     def __getitem__(self, label: str) -> ModelResult:
         for model in self.models:
@@ -164,6 +166,7 @@ class Results:
             "seed": self.scenario.run.seed,
             "profile": self.profile or None,
             "profile_sha256": self.profile_digest or None,
+            **({"saturation": _saturations(self)} if self.saturation else {}),
             **({"machine": dict(self.machine)} if self.machine is not None else {}),
             "models": [_model_document(model) for model in self.models],
         }
@@ -258,6 +261,24 @@ def _model_document(model: ModelResult) -> dict[str, Any]:
         },
         **_measurements(model),
     }
+
+
+SHARES = (0.2, 0.5, 0.8)
+"""Of what a model answers at most: usual loads to compare models at."""
+
+
+def _saturations(results: Results) -> dict[str, Any]:
+    """What each model answers at most, and the rates at shares of it."""
+    found = {}
+    for model in results.models:
+        most = model.metrics.get("throughput_per_s")
+        if most is not None and most.mean is not None:
+            found[model.label] = {
+                "per_s": most.mean,
+                "ci95": [most.low, most.high],
+                "rates_per_s": {f"{share:.0%}": share * most.mean for share in SHARES},
+            }
+    return found
 
 
 def _reason(model: ModelResult, metric: str) -> dict[str, str]:

@@ -406,13 +406,19 @@ def load(
     return scenario
 
 
-def from_data(data: dict[str, Any], force: bool = False) -> Scenario:
-    """A scenario from plain data, as `Scenario.to_data` gives it. Raises ScenarioError."""
+def from_data(data: dict[str, Any], force: bool = False, folder: Path = Path()) -> Scenario:
+    """A scenario from plain data, as `Scenario.to_data` gives it. Raises ScenarioError.
+
+    folder: from where the files that it names are looked for, as `Scenario.folder` says.
+    """
     import json
 
     from iosim.yaml_source import load as load_text
 
-    return from_source(load_text(json.dumps(data, ensure_ascii=False), "<data>"), force)
+    text = json.dumps(data, ensure_ascii=False)
+    scenario = from_source(load_text(text, str(folder / "<data>")), force)
+    scenario.__dict__["folder"] = folder
+    return scenario
 
 
 def from_source(source: Source, force: bool = False) -> Scenario:

@@ -23,6 +23,7 @@ from iosim.errors import (
     Mismatch,
     SimulationError,
     Stalled,
+    Starved,
     UsageError,
     WorkerDied,
     did_you_mean,
@@ -31,7 +32,7 @@ from iosim.errors import (
 from iosim.machine.alarm import NEVER, Alarm
 from iosim.machine.costs import Costs
 from iosim.machine.machine import Machine
-from iosim.machine.thread import Thread
+from iosim.machine.thread import RUNNABLE, SPIN, Thread
 from iosim.profile import Profile
 from iosim.profile import load as load_profile
 from iosim.record import Record, ThreadRecord
@@ -50,6 +51,9 @@ if TYPE_CHECKING:
 
 SETUP_LIMIT_NS = 600_000_000_000
 """Accepting all connections may take so much simulated time."""
+
+PATIENCE_NS = 100_000_000
+"""Who has not left a core for so long while others wait for it is not going to."""
 
 
 def run_once(
@@ -109,10 +113,15 @@ class _Run:
         self._boundaries: list[int] = []
         self._baseline: dict[int, ThreadRecord] = {}
         self._end = world.env.event()
+        # Until the server is ready: who has which core, and how far it has come.
+        self._patience = Alarm(world.env, self._check_starved)
+        self._seen: tuple[object, ...] = ()
 
     def go(self) -> Observation:
         world, run = self._world, self._scenario.run
         world.connect(self._on_ready)
+        world.machine.background_alarms += 1
+        self._patience.set(world.env._now + PATIENCE_NS)
         limit = world.env.timeout(SETUP_LIMIT_NS + run.duration)
         with _rare_collections():
             world.env.run(until=self._end | limit)
@@ -140,6 +149,32 @@ class _Run:
         world.recording.boundary()
         self._boundary.set(self._boundaries[0])
         world.start()
+
+    def _check_starved(self) -> None:
+        """Raise Starved if threads that compute keep their cores from others for ever."""
+        machine, scheduler = self._world.machine, self._scenario.machine.scheduler.kind
+        self._patience.set(machine.env._now + PATIENCE_NS)
+        if self._boundaries:
+            return  # the load has started
+        hogs = [
+            core.current
+            for core in machine.cores
+            if core.current is not None
+            and core.run_queue.waiting
+            and core.run_queue.slice_end_ns(core.current, machine.env._now) == NEVER
+            # Asking in vain may have an end, and is leaped over.
+            and not any(cause == SPIN for cause, _, _ in core.current.segments)
+        ]
+        seen = (
+            machine.open_descriptors,
+            len(machine.threads),
+            *((hog.number, hog.voluntary, hog.involuntary) for hog in hogs),
+        )
+        if hogs and seen == self._seen:
+            waiting = [thread.name for thread in machine.threads if thread.state is RUNNABLE]
+            names = [hog.name for hog in hogs]
+            raise Starved(machine.model, machine.env._now, names, waiting, scheduler)
+        self._seen = seen
 
     def _on_boundary(self) -> None:
         world = self._world

@@ -69,6 +69,11 @@ class Habits:
     hangs_up: bool
     """Whether a client that gives up closes its connection."""
 
+    @property
+    def come_and_go(self) -> bool:
+        """Whether connections are closed, and others opened, under load."""
+        return self.lifetime is not None or self.hangs_up
+
 
 PLAIN: Final = Habits(None, 1, 0, 0, 0, None, 0, 0, 0, False)
 """Those of `iosim.clients`."""

@@ -177,6 +177,7 @@ def _server(
         listener=listener,
         own_work=OwnWork(own_work.chunk if own_work else 0),
         connections=None if options.connections.lifetime else options.connections.total,
+        come_and_go=habits is not None and habits.come_and_go,
         cancel=scenario.server.cancel,
     )
     reads_files = hasattr(workload, "check_files")

@@ -184,6 +184,8 @@ class Network:
             self._on_link = Agenda(machine.env, lambda carried: self._interrupt(*carried))
         cores = machine.cores
         self._steering = options.steering
+        # Connections that have been seen.
+        self._flows = 0
         # The core of each receive queue.
         self._cores = [cores[queue % len(cores)] for queue in range(options.queues or len(cores))]
         if options.steering == "first_core":
@@ -235,7 +237,11 @@ class Network:
             self._on_link.at(carried_ns, (socket, message))
 
     def _queue_of(self, socket: Socket) -> int:
-        number = socket.descriptor
+        """The receive queue of a connection: the same from its first packet to its last."""
+        number = socket.flow
+        if number < 0:
+            number = socket.flow = self._flows
+            self._flows += 1
         if self._steering == "hash":
             number = (number * GOLDEN_RATIO & 0xFFFFFFFF) >> 16
         return number % len(self._cores)

@@ -200,7 +200,7 @@ def accept(kernel: Kernel, aio: Aio) -> Program:
     """Submit a read on each connection as it comes; for ever, unless their number is known."""
     server = aio.server
     accepted = 0
-    while accepted != server.connections:
+    while server.come_and_go or accepted != server.connections:
         connection = yield from kernel.accept4(server.listener)
         yield from aio.submit(kernel, Read(connection))
         accepted += 1
@@ -211,7 +211,7 @@ def main(kernel: Kernel, server: Server, options: Options) -> Program:
     aio = Aio(server, options)
     aio.user = kernel.thread
     aio.signals = yield from kernel.sigaction(partial(aio.on_signal, kernel))
-    if server.connections is None:
+    if server.come_and_go:
         yield from kernel.spawn("acceptor", partial(accept, aio=aio), native=True)
     else:
         yield from accept(kernel, aio)

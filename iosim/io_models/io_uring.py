@@ -39,7 +39,7 @@ from iosim.machine.kernel import Kernel
 from iosim.machine.request import Request
 from iosim.machine.sockets import EOF, PARTIAL, Message, Socket
 from iosim.machine.thread import Program
-from iosim.machine.uring import ACCEPT, READ, RECV, SEND, TIMEOUT, Cqe, Sqe, Uring
+from iosim.machine.uring import ACCEPT, ECANCELED, READ, RECV, SEND, TIMEOUT, Cqe, Sqe, Uring
 from iosim.units import Count, PositiveCount, PositiveDuration
 
 
@@ -126,7 +126,7 @@ class Loop:
                 yield from self.submit(Sqe(ACCEPT, sqe.socket, multishot=multishot))
             yield from self.submit(Sqe(RECV, cqe.result, multishot=multishot))
         elif sqe.kind is SEND:
-            yield from self.on_sent(sqe.socket)
+            yield from self.on_sent(sqe.socket, cqe.result is ECANCELED)
         elif sqe.kind is RECV:
             yield from self.on_received(cqe)
         elif sqe.kind is READ:
@@ -207,11 +207,11 @@ class Loop:
             silent = False
         yield from self.send(socket, request, request.reply_bytes, silent)
 
-    def on_sent(self, socket: Socket) -> Program:
-        """A send is complete: submit the next on that connection."""
+    def on_sent(self, socket: Socket, closed: bool) -> Program:
+        """A send is complete: submit the next on that connection, unless it is closed."""
         if socket.user_data is None:
             return
-        if not socket.user_data:
+        if closed or not socket.user_data:
             socket.user_data = None
             return
         request = socket.user_data.popleft()

@@ -157,7 +157,7 @@ class CPythonKernel(Kernel):
         # Holds the lock and is not about to drop it.
         self.in_python = False
         self._handing_over = False
-        machine.interpreter = interpreter
+        machine.interpreters.setdefault(interpreter)
 
     def own_time_ns(self) -> int:
         """When the thread will have worked off what it owes, if nothing comes between."""

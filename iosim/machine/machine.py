@@ -142,8 +142,8 @@ class Machine:
         # One-shot timers that call back.
         # Who polls in user space, for counting what it has done so far.
         self.rings: list[Ring] = []
-        # The runtime's, if it has one.
-        self.interpreter: InterpreterLock | None = None
+        # Those of the runtime's processes, if it has such locks: a dict for its order.
+        self.interpreters: dict[InterpreterLock, None] = {}
         self.timers = Agenda(env, lambda expired: expired())
         self.descriptor_limit = descriptor_limit
         self._next_descriptor = FIRST_DESCRIPTOR
@@ -276,6 +276,11 @@ class Machine:
             self.wake_from(slept_on, thread, INTERRUPTED)
 
     # ------------------------------------------------------------------- descriptors
+
+    @property
+    def open_descriptors(self) -> int:
+        """How many sockets have a descriptor."""
+        return self._next_descriptor - FIRST_DESCRIPTOR - len(self._free_descriptors)
 
     def open_descriptor(self, socket: "Socket") -> None:
         """Give `socket` the lowest free descriptor, as open(2) does."""

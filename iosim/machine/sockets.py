@@ -141,6 +141,7 @@ class Socket:
         "backlog",
         "core",
         "descriptor",
+        "flow",
         "hung_up",
         "name",
         "nonblocking",
@@ -167,6 +168,8 @@ class Socket:
         self.wait_queue = WaitQueue(name)
         self.watchers: list[Watcher] = []
         self.descriptor = -1
+        # The network's number for the connection, which it has before it is accepted.
+        self.flow = -1
         # Where and when (the core's cache clock) it was last worked on.
         self.core: Any = None
         self.touched_bytes = 0
@@ -176,7 +179,7 @@ class Socket:
     @property
     def full(self) -> bool:
         """True if a listening socket can queue no further connection."""
-        return len(self.received) >= self.backlog
+        return len(self.received) > self.backlog  # sk_acceptq_is_full has room for one more
 
     def __repr__(self) -> str:
         return f"<socket {self.name}>"

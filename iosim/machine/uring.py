@@ -8,7 +8,9 @@ with the kernel, hands over a batch of them by one `io_uring_enter`, and finds c
     arrival:                                         queues task work, wakes -^
 
 - A send is done where it is issued; what the send buffer has no room for leaves when it
-  has, by a poll armed for that, and only then is the send complete (MSG_WAITALL).
+  has, by a poll armed for that, and only then is the send complete (MSG_WAITALL). One whose
+  socket the program closes completes with an error: at once, where Linux has it wait for the
+  connection's end, as a request under way keeps the file open.
 - A recv or accept takes what is there, or arms a poll: arrival then queues *task work* for
   the thread that has submitted it, which receives and posts the CQE when it next enters the
   kernel to wait (IORING_SETUP_DEFER_TASKRUN). A recv may find but a part of a message.
@@ -40,7 +42,7 @@ from functools import partial
 from typing import Any, Final
 
 from iosim.machine.costs import REFILL_STEP_BITS, REFILL_STEPS
-from iosim.machine.sockets import EOF, PARTIAL, Part, Socket, SocketCalls
+from iosim.machine.sockets import EOF, PARTIAL, Part, Sentinel, Socket, SocketCalls
 from iosim.machine.thread import (
     ENTRY,
     INTERRUPTED,
@@ -59,6 +61,9 @@ ACCEPT: Final = "accept"
 RECV: Final = "recv"
 SEND: Final = "send"
 TIMEOUT: Final = "timeout"
+ECANCELED: Final = Sentinel("ECANCELED")
+"""What comes of a send whose socket the program has closed."""
+
 READ: Final = "read"
 """Has `message` answered by a call to `perform` that nothing but a blocked thread can do."""
 
@@ -142,7 +147,9 @@ class Sqe:
 
     def on_closed(self, socket: Socket) -> None:
         self.disarm()
-        if self.queued:
+        if self.kind is SEND:
+            self.uring.add_work(self)
+        elif self.queued:
             self.uring.work.remove(self)
 
 
@@ -365,6 +372,10 @@ class UringCalls(SocketCalls):
         """As sendto, from inside the kernel; what finds no room is sent when there is."""
         thread, costs, message, outgoing = self.thread, self.costs, sqe.message, sqe.socket.outgoing
         message.begin(thread, self.now_ns)
+        if sqe.socket.descriptor < 0:
+            message.pause(self.now_ns)
+            done.append(Cqe(sqe, ECANCELED, False))  # IOSQE_CQE_SKIP_SUCCESS or not
+            return
         peer = sqe.socket.peer
         part_bytes = sqe.size_bytes - sqe.sent_bytes
         if outgoing is not None:

@@ -2,7 +2,8 @@
 
 The lock is one core's worth of Python, however many threads and cores there are. Threads that
 compute are at its limit at some 80 to 90%: on its way from one to the next nobody holds it.
-Undefined where the runtime has none.
+Forked processes have a lock each; these metrics are the sums over all of them, so that the part
+of the time may be more than 1. Undefined where the runtime has none.
 
 Validated by: tests/unit/test_metrics.py, tests/timeline/test_interpreter.py
 """
@@ -11,7 +12,9 @@ from iosim.metrics import Metric, Values, per
 from iosim.record import Record
 
 NAMES = {
-    "interpreter_lock_utilization": Metric("1", "Part of the time in which a thread held it."),
+    "interpreter_lock_utilization": Metric(
+        "1", "Part of the time in which a thread held it; summed over the processes."
+    ),
     "interpreter_lock_waits_per_request": Metric(
         "1/request", "Times a thread found it held and waited, per answered request."
     ),

@@ -5,7 +5,7 @@ looks around all the time (`spin`), or sleeps in epoll_wait in between.
 
 Scope: it keeps up with some thousand requests a second, and tells its lateness.
 Not done: clients that send slowly or read slowly, retries; native/load.c does them.
-Validated by: tests/real/test_load.py
+Validated by: tests/real/test_plan.py
 """
 
 import os

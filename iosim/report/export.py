@@ -1,7 +1,8 @@
 """Results as files: the JSON document, a long CSV table, Markdown tables.
 
     results.json    the document that `iosim run --json` prints
-    results.csv     model, metric, mean, low, high, unit; an empty field where there is none
+    results.csv     model, metric, mean, low, high, unit, n: how many replications define
+                    it; an empty field where there is none
     results.md      the tables of the terminal, and the finding
 
 A file is written beside its place and then moved there, so that nobody ever reads half of
@@ -39,11 +40,12 @@ def to_csv(results: Results) -> str:
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("model", "metric", "mean", "low", "high", "unit"))
+    writer.writerow(("model", "metric", "mean", "low", "high", "unit", "n"))
     for model in results.models:
         for name, e in model.metrics.items():
             unit = describe(name).unit
-            writer.writerow((_inert(model.label), _inert(name), e.mean, e.low, e.high, unit))
+            what = _inert(model.label), _inert(name)
+            writer.writerow((*what, e.mean, e.low, e.high, unit, e.n))
     return text.getvalue()
 
 

@@ -72,12 +72,12 @@ def _number_of_cores(model: ModelResult) -> int:
 
 
 def _interpreter_lock(model: ModelResult) -> str | None:
-    waiting = sum(
-        record.interpreter_lock.wait_ns / record.window_ns
-        for record in model.records
-        if record.interpreter_lock is not None
-    ) / len(model.records)
-    held = _mean(model, "interpreter_lock_utilization")
+    locks = [(r.interpreter_lock, r.window_ns) for r in model.records if r.interpreter_lock]
+    if not locks:
+        return None
+    # Of each process's lock as a mean.
+    waiting = sum(lock.wait_ns / lock.locks / ns for lock, ns in locks) / len(locks)
+    held = sum(lock.held_ns / lock.locks / ns for lock, ns in locks) / len(locks)
     # On its way from thread to thread nobody holds it, so that it is never held all the time.
     if held < AT_LIMIT and waiting < ALWAYS_WAITED_FOR:
         return None

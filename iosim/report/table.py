@@ -16,7 +16,7 @@ from math import ceil
 from iosim.plugins import kinds
 from iosim.record import Record
 from iosim.report.layout import Cell, Column, Table
-from iosim.results import ModelResult, Results
+from iosim.results import SHARES, ModelResult, Results
 from iosim.scenario import Scenario
 from iosim.statistics import Estimate, relative_half_width
 from iosim.units import format_count, format_duration_ns, format_size
@@ -239,7 +239,9 @@ def _about_interpreter_lock(results: Results) -> Iterable[str]:
     for model in results.models:
         held = _mean(model, "interpreter_lock_utilization")
         computing = max((_computing(record) for record in model.records), default=0)
-        if held is not None and computing > 1:
+        # Processes do not share theirs.
+        shared = all(r.interpreter_lock and r.interpreter_lock.locks == 1 for r in model.records)
+        if held is not None and computing > 1 and shared:
             told.append(f"{model.label} (held {percent(held)} of the time)")
     if told:
         yield (
@@ -258,6 +260,7 @@ def _computing(record: Record) -> int:
 def tables(results: Results) -> list[Table]:
     """All tables: the main one, then where time went, and what else counts."""
     found = [
+        *saturation(results),
         main_table(results),
         *_cpu_time(results),
         *_response_time(results),
@@ -269,6 +272,25 @@ def tables(results: Results) -> list[Table]:
         *_fates(results),
     ]
     return [table for table in found if table.rows]
+
+
+def saturation(results: Results) -> Iterable[Table]:
+    """What each model answers at most, and the rates to give as loads."""
+    if not results.saturation:
+        return
+    rows = []
+    for model in results.models:
+        most = model.metrics.get("throughput_per_s")
+        if most is not None and most.mean is not None:
+            rates = [Cell(f"{share * most.mean:,.0f}") for share in SHARES]
+            rows.append((Cell(model.label), cell(most, lambda rate: f"{rate:,.0f}"), *rates))
+    columns = (Column("at most"), *(Column(f"{share:.0%} of it") for share in SHARES))
+    yield Table(
+        "Requests per second at saturation, and the rates at parts of it",
+        (LABEL, *columns),
+        tuple(rows),
+        ("As many users as there are active connections, each asking again at once.",),
+    )
 
 
 def _shares(
@@ -315,6 +337,8 @@ def _response_time(results: Results) -> Iterable[Table]:
         "time_lock_ns": "lock",
         "time_device_ns": "device",
     }
+    if results.source == "measured":
+        return ()
     return _shares(
         results,
         f"Where the time of {_a(_one(results))} goes (means; ±: the widest in the row)",

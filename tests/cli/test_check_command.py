@@ -135,3 +135,23 @@ def test_a_profile_is_checked_too(tmp_path: Path) -> None:
 def test_force_lifts_the_limits() -> None:
     text = TINY.replace("cores: 2", "cores: 1000")
     assert iosim("check", "-", "--force", stdin=text).code == 0
+
+
+def test_classes_are_told_with_their_weights_and_steps(tmp_path: Path) -> None:
+    file = tmp_path / "mixed.yaml"
+    file.write_text(
+        "server: {classes: {get: {weight: 9, handler: [{cpu: 20us}, {sleep: 1ms}]}, ping: {}}}\n"
+        "workload: {open: {rate: 1k/s}}\nmodels: [epoll]\n"
+    )
+    checked = iosim("check", str(file))
+    assert checked.code == 0
+    assert "classes   get (weight 9, cpu 20us, sleep 1ms); ping (weight 1)" in checked.out
+
+
+def test_a_trace_that_begins_after_the_run_is_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "late.csv").write_text("time_s,connection\n7,0\n")
+    file = tmp_path / "late.yaml"
+    file.write_text("workload: {trace: {file: late.csv}}\nmodels: [epoll]\nrun: {duration: 1s}\n")
+    checked = iosim("check", str(file))
+    assert checked.code == 0
+    assert "warning: trace 'late.csv': its first request, at 7.00 s, comes after" in checked.err

@@ -3,6 +3,7 @@
 import re
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commandline import PIPELINE, TINY, iosim
@@ -11,8 +12,10 @@ from iosim.machine.costs import Costs
 from iosim.plugins import kinds
 from iosim.profile import load as load_profile
 from iosim.profile import with_costs
+from iosim.report.story import SAYS
 from iosim.report.timeline import Event, Moment, Span, Whose, _around, observe
 from iosim.scenario import Scenario, from_source
+from iosim.simulation import run_once
 from iosim.yaml_source import load
 
 ALONE = """\
@@ -23,6 +26,17 @@ workload: {open: {rate: 1k/s, arrivals: deterministic, connections: {total: 3}}}
 models: [blocking, epoll, coroutine]
 run: {duration: 50ms, replications: 1}
 """
+
+
+def serves_requests(model: Any) -> bool:
+    return getattr(model, "SERVES", "requests") == "requests"
+
+
+class Seen:
+    """A trace that takes no note."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *what: None
 
 
 def scenario(text: str) -> Scenario:
@@ -91,6 +105,45 @@ def test_every_model_can_be_explained(kind: str, busy: bool) -> None:
     times = [float(text.replace(",", "")) for text in found]
     assert len(times) > 4
     assert times == sorted(times)
+
+
+EVERYTHING = """\
+machine: {cores: 2, runtime: RUNTIME}
+devices:
+  db: {remote: {latency: 50us}}
+  driver: {remote: {latency: 50us, interface: blocking}}
+  file: {disk: {latency: 50us, page_cache_hit: 50%}}
+  log: {disk: {latency: 50us, access: write, fsync: true}}
+  names: {dns: {latency: 100us, cached: 50%, loss: 20%, timeout: 1ms}}
+server:
+  handler:
+    [cpu: 5us, call: names, call: file, call: log, call: driver, call: db, sleep: 100us]
+  own_work: {chunk: 20us}
+workload: {open: {rate: 1k/s, connections: {total: 10, lifetime: 2}}}
+models: [MODEL]
+run: {duration: 20ms, warm_up: none, replications: 1}
+"""
+
+
+@pytest.mark.parametrize("runtime", ["native", "cpython"])
+@pytest.mark.parametrize("kind", [k for k, m in kinds("io_models").items() if serves_requests(m)])
+def test_there_are_words_for_all_that_a_thread_does(kind: str, runtime: str) -> None:
+    class Labels(Seen):
+        def ran(self, thread: Any, core: Any, from_ns: int, to_ns: int, segments: Any) -> None:
+            labels.update(label for _, _, label in segments)
+
+    labels: set[str] = set()
+    models = [f"{{{kind}: {{}}}}"]
+    if kind == "epoll":
+        models.append("{epoll: {workers: 2, sharing: reuseport, min_wait: 1us}}")
+    if kind == "io_uring":
+        models.append("{io_uring: {sqpoll: true, sq_thread_idle: 100us}}")
+    for model in models:
+        loaded = scenario(EVERYTHING.replace("MODEL", model).replace("RUNTIME", runtime))
+        run_once(loaded, loaded.models[0], load_profile("reference").costs, 0, trace=Labels())
+    assert "pread64" in labels
+    assert "getaddrinfo" in labels
+    assert labels <= set(SAYS)
 
 
 @pytest.mark.parametrize("kind", ["blocking", "epoll", "nonblocking", "aio", "select"])

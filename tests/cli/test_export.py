@@ -24,11 +24,12 @@ def test_csv_is_long(tmp_path: Path) -> None:
     outcome = run(TINY, "--json", "--export", path)
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["model", "metric", "mean", "low", "high", "unit"]
+    assert list(rows[0]) == ["model", "metric", "mean", "low", "high", "unit", "n"]
     for label in ("blocking", "epoll", "coro"):
         for name, metric in outcome.metrics(label).items():
             (row,) = [r for r in rows if (r["model"], r["metric"]) == (label, name)]
             assert row["unit"] == metric["unit"]
+            assert int(row["n"]) == metric["n"]
             values = [metric["mean"], *metric["ci95"]]
             read = [float(row[key]) if row[key] else None for key in ("mean", "low", "high")]
             assert read == values

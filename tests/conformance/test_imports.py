@@ -61,6 +61,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "devices": {"devices", "machine", "handler", "choice", "units", "distributions", "streams"},
     "workloads": {
         "workloads", "workload", "machine", "choice", "units", "distributions", "streams",
+        "csv_source",
     },
     "metrics": {"metrics", "record", "plugins", "histogram", "units"},
     "handler": {"handler", "machine", "devices"},

@@ -1,12 +1,13 @@
 """Runs that cannot go on say so, and name who waits for what."""
 
+import pickle
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from iosim.errors import Deadlock, Livelock, SimulationError, Stalled
+from iosim.errors import Deadlock, Livelock, SimulationError, Stalled, Starved
 from iosim.handler import Server, serve
 from iosim.io_models import blocking
 from iosim.machine import core
@@ -171,3 +172,25 @@ def test_every_such_error_says_model_and_instant() -> None:
     assert caught.value.model == "blocking"
     assert caught.value.at_ns is not None and caught.value.at_ns > 10_000_000
     assert str(caught.value).startswith("blocking, at ")
+
+
+def test_a_thread_that_never_leaves_the_core_is_named_and_soon() -> None:
+    data = scenario(CLOSED).to_data()
+    data["workload"] = OPEN
+    data["models"] = [{"blocking": {"own_work_thread": True}}]
+    data["server"]["own_work"] = {"chunk": "50us"}
+    data["machine"] = {"cores": 1, "scheduler": "fifo"}
+    starving = from_data(data)
+    with pytest.raises(Starved, match="own work never leaves the core under fifo") as caught:
+        run_once(starving, starving.models[0], load("reference").costs, 0)
+    assert caught.value.hogs == ("own work",)
+    assert "connection 0" in caught.value.waiting
+    # It is told after a part of a second of simulated time, not after ten minutes of it.
+    assert caught.value.at_ns is not None and caught.value.at_ns <= 300_000_000
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+    # With a core more, or in turn, all are served.
+    for machine in ({"cores": 2, "scheduler": "fifo"}, {"cores": 1}):
+        data["machine"] = machine
+        served = from_data(data)
+        record = run_once(served, served.models[0], load("reference").costs, 0)
+        assert record.completed > 0

@@ -35,8 +35,7 @@ def computing(bench: Bench) -> list[tuple[str, int, int]]:
 
 
 def interpreter_lock(bench: Bench) -> InterpreterLock:
-    lock = bench.machine.interpreter
-    assert lock is not None
+    (lock,) = bench.machine.interpreters
     return lock
 
 

@@ -169,3 +169,42 @@ def test_a_connection_stays_with_its_core(coalesce: Any) -> None:
     letters(bench, network, socket, *range(1_000, 3_000, 100))
     bench.run(10_000)
     assert sorted(bench.cpu(core).get("softirq", 0) for core in range(4)) == [0, 0, 0, 20]
+
+
+@pytest.mark.parametrize("steering", ["in_turn", "hash"])
+def test_a_connection_has_its_core_before_it_is_accepted_and_when_another_takes_its_descriptor(
+    steering: str,
+) -> None:
+    bench = Bench(cores=4, receive_softirq_ns=1)
+    network = card(bench, steering=steering)
+    machine, listener = bench.machine, bench.socket("listener")
+    connections = [Socket(f"connection {n}", None) for n in range(8)]
+
+    def cores() -> list[int]:
+        before = [bench.cpu(core).get("softirq", 0) for core in range(4)]
+        bench.run(bench.env.now + 1_000)
+        after = [bench.cpu(core).get("softirq", 0) for core in range(4)]
+        return [core for core in range(4) if after[core] > before[core]]
+
+    seen: list[list[list[int]]] = [[] for _ in connections]
+    for how in ("open", "not accepted", "accepted", "accepted in another order"):
+        for number, connection in enumerate(connections):
+            if how == "open":
+                network.open(listener, connection)
+            else:
+                network.deliver(connection, Letter())
+            seen[number].append(cores())
+        for connection in connections:
+            if connection.descriptor >= 0:
+                machine.close_descriptor(connection)
+        if how == "not accepted":
+            for connection in connections:
+                machine.open_descriptor(connection)
+        elif how == "accepted":
+            for connection in reversed(connections):
+                machine.open_descriptor(connection)
+    for of_one in seen:
+        assert all(cores == of_one[0] for cores in of_one)
+        assert len(of_one[0]) == 1
+    # They are not all at the same core.
+    assert len({tuple(of_one[0]) for of_one in seen}) > 2

@@ -390,7 +390,12 @@ def test_in_cpython_a_process_has_an_interpreter_lock_of_its_own() -> None:
             yield from bench.computes(1_000_000, name="main")(kernel)
 
         bench.spawn("main", main)
-        return bench.run(10_000_000)
+        log = bench.run(10_000_000)
+        # Its locks' times are summed.
+        held_ns = sum(lock.held_ns(bench.env.now) for lock in bench.machine.interpreters)
+        assert len(bench.machine.interpreters) == (2 if how == "fork" else 1)
+        assert held_ns == 2_000_000 + 7 * (how == "fork")
+        return log
 
     # A forked process computes at the same time; a thread waits until main ends.
     assert ends("fork") == [(1_000_007, "main"), (1_000_007, "other")]

@@ -324,6 +324,30 @@ def test_a_send_is_complete_when_there_has_been_room_for_all() -> None:
 # ---------------------------------------------------------------------------- io-wq
 
 
+@pytest.mark.parametrize("silent", [False, True])
+@pytest.mark.parametrize("issued", [True, False])
+def test_a_send_whose_socket_is_closed_completes_with_an_error(issued: bool, silent: bool) -> None:
+    bench = Bench()
+    socket = bench.socket()
+    assert socket.peer is not None
+    socket.outgoing = SendBuffer(bench.machine, socket, socket.peer, 30, 1_000_000)
+
+    def program(kernel: Kernel) -> Steps:
+        ring = yield from kernel.io_uring_setup(8)
+        kernel.fill(ring, Sqe(SEND, socket, Reply(), 40, silent=silent))
+        if issued:  # 10 bytes of 40 find no room: a poll is armed
+            yield from kernel.io_uring_submit(ring)
+        yield from kernel.close(socket)
+        (cqe,) = yield from kernel.io_uring_submit_and_wait(ring, 1)
+        bench.note(repr(cqe.result))
+
+    bench.spawn("a", program)
+    log = bench.run(1_000_000)
+    assert (0, "ECANCELED") in log
+    assert not any(text == "socket sent" for _, text in log)
+    assert not socket.watchers
+
+
 def asking(socket: Socket, letter: Letter) -> Callable[[Kernel], Steps]:
     """A call that blocks: send `letter`, and sleep until there is an answer."""
 

@@ -212,11 +212,12 @@ def test_a_connection_stays_open_until_all_that_was_sent_on_it_is_answered() -> 
 
 
 def test_a_connection_that_finds_the_queue_full_is_tried_again() -> None:
-    site = Site(connections=3, lifetime=1, backlog=1, accept_ns=SYN_RETRY_NS + 500)
+    site = Site(connections=3, lifetime=1, backlog=0, accept_ns=SYN_RETRY_NS + 500)
     site.ask(0, client=0)
     site.ask(1, client=1)
     site.ask(2, client=2)
-    # 0 is accepted at 10 and main sleeps; 1 is queued at 11; 2 finds no room at 12. Its second
+    # 0 is accepted at 10 and main sleeps; 1 is queued at 11, as the queue holds one more than
+    # its backlog (sk_acceptq_is_full); 2 finds no room at 12. Its second
     # SYN, 1 s after the first, is there at 1 s + 12, still before main accepts 1 at 1 s + 510;
     # the third, 2 s after the second, is there at 3 s + 12: main is awake again.
     site.run(4 * SYN_RETRY_NS)

@@ -246,6 +246,7 @@ class TestDocument:
             "iosim_version",
             "source",
             "interrupted",
+            "warnings",
             "scenario",
             "scenario_sha256",
             "seed",

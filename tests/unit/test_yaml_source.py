@@ -341,6 +341,7 @@ RAISED: list[tuple[errors.IosimError, int, str]] = [
     ),
     (errors.UsageError("no such model"), 2, "no such model"),
     (errors.PluginError("epoll2 has no Options"), 2, "epoll2 has no Options"),
+    (errors.MeasurementError("the server ended"), 1, "the server ended"),
     (
         errors.SimulationError("epoll", None, "no core is left"),
         1,

@@ -44,6 +44,9 @@ Step = tuple[str, "Device | None"]
 Attempts = tuple[tuple[int, bool], ...]
 """For each attempt at a call: (ns at the device, whether that answers with an error)."""
 
+TURN: Final = 16
+"""So many messages are read from one socket before the others are looked at again."""
+
 NO_STEP: Final = 2**31
 """The next step of a request whose handler has nothing more to do."""
 
@@ -192,10 +195,17 @@ def sleep(kernel: "Kernel", request: Request, ns: int) -> Generator[Any, Any, No
     request.begin(kernel.thread, kernel.now_ns)
 
 
+class Unsent(deque[tuple[Request, int]]):
+    """What a connection has had no room for: (request, bytes left) of each answer, in order."""
+
+    taken = False
+    """Whether a thread is sending it: of several that are told of room one is to."""
+
+
 class Replies:
     """Answers on sockets that do not block: what did not fit is sent when there is room.
 
-    The socket's `user_data` says so meanwhile: (request, bytes left) for each, in order.
+    The socket's `user_data` says so meanwhile.
     """
 
     def __init__(
@@ -207,7 +217,7 @@ class Replies:
 
     def keep(self, request: Request, left_bytes: int) -> Generator[Any, Any, None]:
         """So much of the answer to `request` has not been sent: wait for room."""
-        request.connection.user_data = deque([(request, left_bytes)])
+        request.connection.user_data = Unsent([(request, left_bytes)])
         yield from self._wait_for(request.connection, EPOLLOUT)
 
     def queue(self, request: Request) -> None:
@@ -218,12 +228,16 @@ class Replies:
     def go_on(self, socket: Socket) -> Generator[Any, Any, bool]:
         """There is room in `socket`: send more; whether that was all."""
         kernel, unsent = self._kernel, socket.user_data
+        if unsent.taken:
+            return False
+        unsent.taken = True
         while unsent:
             request, left_bytes = unsent[0]
             request.begin(kernel.thread, kernel.now_ns)
             sent_bytes = yield from kernel.sendto(socket, request, left_bytes)
             if sent_bytes < left_bytes:
                 unsent[0] = (request, left_bytes - sent_bytes)
+                unsent.taken = False
                 return False
             unsent.popleft()
         socket.user_data = None
@@ -306,6 +320,16 @@ class Jobs:
         if sent_bytes < size_bytes:
             yield from self._replies.keep(request, size_bytes - sent_bytes)
         return True
+
+    def drain(self, socket: Socket) -> Generator[Any, Any, bool]:
+        """Go on with all that `socket` has, until EAGAIN; False if that was not reached.
+
+        After `TURN` messages it is the others' turn: who never falls silent would have it all.
+        """
+        for _ in range(TURN):
+            if not (yield from self.on_readable(socket)):
+                return True
+        return False
 
     def may_read(self, socket: Socket) -> bool:
         """Whether the answer before has been sent as a whole."""

@@ -24,7 +24,6 @@ from iosim.real.plan import CALL, CPU, FIXED_COLUMNS, HEADER, SLEEP, THINK_TIMES
 from iosim.request_classes import amounts, class_choice
 from iosim.scenario import CallStep, CpuStep, RequestClass, Scenario
 from iosim.streams import Streams, columns
-from iosim.workloads.closed import think_times
 
 MOST_ROWS = 5_000_000
 """A table of more requests would not fit the memory of a small machine."""
@@ -59,8 +58,8 @@ def schedule_of(scenario: Scenario, replication: int) -> Schedule:
     if workload.TRAFFIC == "items":
         return _items(scenario, streams)
     asked = _asked(scenario, streams)
-    if hasattr(scenario.workload.options, "users"):
-        return _closed(scenario, streams, asked)
+    if hasattr(workload, "think_times"):
+        return _closed(scenario, streams, workload, asked)
     return _open(scenario, streams, workload, asked)
 
 
@@ -173,7 +172,9 @@ def _sizes(options: Any, *own: Iterable[int | None]) -> Iterator[int]:
         yield max(next(size for size in sizes if size is not None), HEADER.size)
 
 
-def _closed(scenario: Scenario, streams: Streams, asked: Iterator[Asked]) -> Schedule:
+def _closed(
+    scenario: Scenario, streams: Streams, workload: Any, asked: Iterator[Asked]
+) -> Schedule:
     options = scenario.workload.options
     table, classes = array("q"), array("H")
     for class_, *own_sizes, demands in islice(asked, CLOSED_ROWS):
@@ -182,7 +183,7 @@ def _closed(scenario: Scenario, streams: Streams, asked: Iterator[Asked]) -> Sch
         table.extend(demands)
     think = array("q")
     for user in range(options.users):
-        think.extend(islice(think_times(options, streams, user), THINK_TIMES))
+        think.extend(islice(workload.think_times(options, streams, user), THINK_TIMES))
     return Schedule(table, _columns(scenario), think, classes)
 
 

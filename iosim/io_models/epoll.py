@@ -7,8 +7,9 @@ what is ready, not what is watched, and a busy loop finds several requests in on
 without ever sleeping: its switches per request fall as the load rises.
 
 Level-triggered, a socket is reported as long as it holds data. Edge-triggered, only when
-more arrives, so the program must read until EAGAIN. One-shot, only after the program has
-armed it again, for one more epoll_ctl a request.
+more arrives, so the program must read until EAGAIN; a socket that has more to say than its
+turn is long it keeps in mind, and looks at the others first (epoll(7), "Possible pitfalls").
+One-shot, only after the program has armed it again, for one more epoll_ctl a request.
 
 With `min_wait` the program sleeps before it asks, so that more is ready when it does:
 fewer switches and calls, for longer response times. It stands for a minimum wait inside
@@ -103,10 +104,12 @@ def event_loop(
         return kernel.epoll_ctl_mod(epoll, socket, events)
 
     jobs = Jobs(kernel, server, watch, wait_for)
+    # Edge-triggered: those that have been told of, and not yet read until EAGAIN.
+    unread: dict[Socket, None] = {}
     while True:
         if options.min_wait:
             yield from kernel.nanosleep(options.min_wait)
-        timeout_ns = 0 if server.own_work.wanted else jobs.timeout_ns()
+        timeout_ns = 0 if server.own_work.wanted or unread else jobs.timeout_ns()
         events = yield from kernel.epoll_wait(epoll, options.max_events, timeout_ns)
         for socket in events:
             if socket is server.listener:
@@ -116,15 +119,17 @@ def event_loop(
                     if options.workers > 1:
                         break
             elif edge:
-                while (yield from jobs.on_readable(socket)):
-                    pass
+                unread[socket] = None
             else:
                 yield from jobs.on_readable(socket)
                 if one_shot and socket in epoll.interest:
                     yield from wait_for(socket, EPOLLIN if jobs.may_read(socket) else EPOLLOUT)
+        for socket in tuple(unread):
+            if socket.descriptor < 0 or (yield from jobs.drain(socket)):
+                del unread[socket]
         if jobs.sleeping:
             yield from jobs.run_due()
-        if server.own_work.wanted and not events:
+        if server.own_work.wanted and not events and not unread:
             yield from server.own_work.do_chunk(kernel)
 
 

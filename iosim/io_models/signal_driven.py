@@ -62,6 +62,8 @@ def main(kernel: Kernel, server: Server, options: Options) -> Program:
         yield
 
     jobs = Jobs(kernel, server, watch, wait_for)
+    # Those that have had their turn and not been read until EAGAIN.
+    unread: dict[Socket, None] = {}
 
     def drain(socket: Socket) -> Program:
         if socket is server.listener:
@@ -69,14 +71,13 @@ def main(kernel: Kernel, server: Server, options: Options) -> Program:
                 connection.nonblocking = True
                 yield from watch(connection)
                 yield from drain(connection)
-        else:
-            while (yield from jobs.on_readable(socket)):
-                pass
+        elif not (yield from jobs.drain(socket)):
+            unread[socket] = None  # the others first
 
     yield from watch(server.listener)
     yield from drain(server.listener)
     while True:
-        timeout_ns = 0 if server.own_work.wanted else jobs.timeout_ns()
+        timeout_ns = 0 if server.own_work.wanted or unread else jobs.timeout_ns()
         signal = yield from kernel.sigtimedwait(signals, timeout_ns)
         if signal is SIGIO:
             yield from kernel.discard_signals(signals)
@@ -84,6 +85,10 @@ def main(kernel: Kernel, server: Server, options: Options) -> Program:
                 yield from drain(socket)
         elif signal is not None and signal.descriptor in descriptors.sockets:
             yield from drain(signal)
+        for socket in tuple(unread):
+            del unread[socket]
+            if socket.descriptor >= 0:
+                yield from drain(socket)
         yield from jobs.run_due()
         if server.own_work.wanted and signal is None:
             yield from server.own_work.do_chunk(kernel)

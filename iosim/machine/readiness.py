@@ -211,6 +211,8 @@ class DescriptorSet:
 
     def change(self, socket: Socket, events: str) -> None:
         """Put `socket` among those to be written to (EPOLLOUT), or back (EPOLLIN)."""
+        if socket.descriptor not in self.sockets:
+            return  # it has been closed
         (self._writing.add if events is EPOLLOUT else self._writing.discard)(socket)
         self._candidates.add(socket)
 
@@ -274,6 +276,8 @@ class Ring:
 
     def change(self, socket: Socket, events: str) -> None:
         """Ask whether `socket` takes more (EPOLLOUT), or has something to read (EPOLLIN)."""
+        if socket not in self._index:
+            return  # it has been closed
         (self._writing.add if events is EPOLLOUT else self._writing.discard)(socket)
         self._ready.add(socket)
 
@@ -397,13 +401,18 @@ class ReadinessCalls(Calls):
             (item.on_readable if events is EPOLLIN else item.on_writable)(socket)
 
     def epoll_ctl_mod(self, epoll: Epoll, socket: Socket, events: str) -> Generator[Any, Any, None]:
-        """Wait for `EPOLLIN`, `EPOLLOUT` or `NOTHING` in `socket` from now on."""
+        """Wait for `EPOLLIN`, `EPOLLOUT` or `NOTHING` in `socket` from now on.
+
+        Of a socket that another thread has closed meanwhile nothing is to be waited for (ENOENT).
+        """
         self.syscalls["epoll_ctl"] += 1
         costs, thread = self.costs, self.thread
         thread.charge(ENTRY, costs.syscall_ns + costs.epoll_ctl_mod_ns, "epoll_ctl")
         if thread.debt_ns and not self.undisturbed():
             yield RUN
-        item = epoll.interest[socket]
+        item = epoll.interest.get(socket)
+        if item is None:
+            return
         item.events = events
         if item.ready and not item.listed:
             item.listed = True

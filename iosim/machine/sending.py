@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 NS_PER_S: Final = 1_000_000_000
 
+ENDLESS: Final = 2**63 - 1
+"""Room for whatever is sent to a peer that has hung up (EPIPE, which nobody looks at)."""
+
 
 class SendBuffer:
     """Bytes on their way out of one socket."""
@@ -71,6 +74,8 @@ class SendBuffer:
     @property
     def room_bytes(self) -> int:
         """How much sendto would take now."""
+        if self._discards:
+            return ENDLESS  # it is kept nowhere
         return self._size_bytes - self._queued_bytes()
 
     def writable(self, ahead_ns: int = 0) -> bool:

@@ -98,7 +98,7 @@ class Race:
                 "machine": {"network": network, "scheduler": SCHEDULER, **more},
                 "server": server,
                 "devices": self._devices(handler),
-                "workload": {"open": {"rate": "1/s", "connections": {"total": 2}}},
+                "workload": {"open": {"rate": "1/s", "connections": {"total": 2, "pipeline": 2}}},
                 "models": [{model: options}],
                 "run": {"duration": "1s", "warm_up": "none"},
             }

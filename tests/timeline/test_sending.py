@@ -215,3 +215,13 @@ def test_when_the_peer_hangs_up_nobody_waits_and_nothing_arrives() -> None:
     bench.at(50, socket.outgoing.discard)
     # 90 were in the buffer; the rest goes nowhere, at once.
     assert bench.run(9_000) == [(50, "sent 300")]
+
+
+def test_what_is_sent_to_a_peer_that_has_hung_up_is_kept_nowhere() -> None:
+    bench = Bench()
+    socket = narrow(bench, nonblocking=True)
+    assert socket.outgoing is not None
+    bench.at(50, socket.outgoing.discard)
+    bench.at(100, lambda: bench.spawn("a", sending(bench, socket, 300, 300)))
+    # As a whole each, in a buffer of 90: nobody is told to wait for room.
+    assert bench.run(9_000) == [(100, "sent 300"), (100, "sent 300")]

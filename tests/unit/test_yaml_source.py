@@ -365,6 +365,12 @@ RAISED: list[tuple[errors.IosimError, int, str]] = [
         "loop waits for epoll_wait; worker waits for futex",
     ),
     (
+        errors.Starved("aio", 7, ["own work"], ["connection 0", "connection 1"], "fifo"),
+        1,
+        "aio, at 7 ns: the server never gets ready for the load: own work never leaves the core"
+        " under fifo, and connection 0, connection 1 wait for one",
+    ),
+    (
         errors.Livelock("select", 0, "loop", 100_000),
         1,
         "select, at 0 ns: livelock: loop made 100,000 steps without consuming time",

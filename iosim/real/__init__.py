@@ -35,13 +35,14 @@ and io_uring's completions), wasted_polls (EAGAIN), coroutine_switches, own_work
 and where there are several workers served=12,7,9. The thread that answers sleeps in read(2)
 otherwise, and no signal that the program uses goes to it.
 
-`responses`: 64-bit integers, a row for each request offered: its row in `requests` (of a retry
-that of the request), intended_ns, sent_ns, answered_ns (from the start; -1: never) and its
-state: 0 in flight, 1 answered, 2 refused, 3 timed out, 4 answered with an error. `done` says:
-late_p50_ns, late_p99_ns, late_max_ns (from when a request could be sent to when it was),
-wrong (answers that are not what was to come, byte for byte), retries, connections_opened,
-connect_failures, and busy_fraction (the part of the load's time in which the process had
-something to do).
+`responses`: 64-bit integers, a row for each request offered, in the order in which they were: its
+row in `requests` (of a retry that of the request), intended_ns, sent_ns, answered_ns (from the
+start; -1: never) and its state: 0 in flight, 1 answered, 2 refused, 3 timed out, 4 answered with
+an error. `done` says: late_p50_ns, late_p99_ns, late_max_ns (from when a request could be sent to
+when it was), wrong (answers that are not what was to come: the bytes, or whether they are
+errors), retries, connections_opened (after the start), connect_failures, connections_lost (closed
+by the server), and busy_fraction (the part of the load's time in which the process had something
+to do). The load's connections stay open after `done`, until its stdin is closed.
 
 `burn` computes for a time, not for a number of loops: it reads CLOCK_MONOTONIC again and
 again, and where two readings are further apart than any loop takes (5 us, in C 2 us) something

@@ -22,7 +22,7 @@ from typing import Final
 from iosim.errors import IosimError
 
 SOURCES: Final = Path(__file__).with_name("native")
-LOAD: Final = ("load.c", "clients.c", "devices.c", "heap.c")
+LOAD: Final = ("load.c", "clients.c", "connections.c", "devices.c", "heap.c")
 SHARED: Final = ("plan.c",)
 FLAGS: Final = ("-std=c11", "-O2", "-pthread", "-Wall", "-Wextra")
 COMPILERS: Final = ("cc", "gcc", "clang")

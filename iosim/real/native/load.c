@@ -28,7 +28,7 @@ struct heap timers;
 
 static int epoll_fd;
 static struct lines lines;
-static int64_t start_ns = NEVER, end_ns = NEVER;
+int64_t start_ns = NEVER, end_ns = NEVER;
 
 void watch(struct watched *watched, uint32_t events)
 {
@@ -61,7 +61,7 @@ static void on_line(const char *line, void *what)
     } else if (sscanf(line, "start %lld", &at) == 1) {
         start_ns = at;
         end_ns = start_ns + plan->duration_ns;
-        start_clients(start_ns, end_ns);
+        start_clients();
     } else {
         give_up("what does this mean: %s", line);
     }
@@ -106,8 +106,14 @@ static size_t run_due(int64_t now)
     return run_clients(now) + heap_run(&timers, now);
 }
 
-/* Go round until the load is over; the time in which there was nothing to do. */
-static int64_t run(void)
+/* How much of the time between the two is the load's. */
+static int64_t of_load(int64_t from_ns, int64_t to_ns)
+{
+    return (to_ns > start_ns ? to_ns : start_ns) - (from_ns > start_ns ? from_ns : start_ns);
+}
+
+/* Go round until the load is over; in which part of the time there was something to do. */
+static double run(void)
 {
     struct epoll_event events[MOST_EVENTS];
     struct watched alarm = {timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC), on_alarm};
@@ -131,14 +137,12 @@ static int64_t run(void)
         }
         int64_t round_ns = now;
         now = now_ns();
-        if (round_ns < start_ns)
-            continue;
         if (!spins)
-            idle_ns += awake_ns - asleep_ns;
+            idle_ns += of_load(asleep_ns, awake_ns);
         else if (!done && ready <= 0)
-            idle_ns += now - round_ns;
+            idle_ns += of_load(round_ns, now);
     }
-    return idle_ns;
+    return now > start_ns ? 1.0 - (double)idle_ns / (double)(now - start_ns) : 0.0;
 }
 
 int main(int argc, char **argv)
@@ -156,9 +160,9 @@ int main(int argc, char **argv)
     watch(&parent, EPOLLIN);
     prepare_clients();
     say("devices %d", start_devices());
-    int64_t idle_ns = run();
+    double busy_fraction = run();
     write_responses(argv[1]);
-    say_done(1.0 - (double)idle_ns / (double)(plan->duration_ns ? plan->duration_ns : 1));
+    say_done(busy_fraction);
     /* The connections stay open: the server is not to see them go before its last counters
      * have been taken. */
     while (read_lines(&lines, on_line, NULL))

@@ -1,9 +1,10 @@
 /* The load: the clients and the devices, in one thread around one epoll.
  *
- *     load.c      the loop, and what the parent says and is told
- *     clients.c   connections, requests and their fate
- *     devices.c   what the server's calls go to
- *     heap.c      what is to happen when
+ *     load.c          the loop, and what the parent says and is told
+ *     clients.c       requests and their fate
+ *     connections.c   how they are sent and answered
+ *     devices.c       what the server's calls go to
+ *     heap.c          what is to happen when
  */
 
 #ifndef IOSIM_LOAD_H
@@ -23,6 +24,9 @@ struct watched {
 
 extern const struct plan *plan;
 
+/* When the load begins, and from when on no request is meant to be sent; NEVER: not known yet. */
+extern int64_t start_ns, end_ns;
+
 /* Everything but the requests' deadlines. */
 extern struct heap timers;
 
@@ -38,17 +42,11 @@ int start_devices(void);
 
 void prepare_clients(void);
 
-/* Connect to the server's port; `on_ready` is called when all connections are open. */
-void connect_clients(int port, void (*on_ready)(void));
-
-/* The load begins at `start`, and no request is meant to be sent from `end` on. */
-void start_clients(int64_t start, int64_t end);
+/* The times of the load are known now. */
+void start_clients(void);
 
 /* Do what is due now: offer requests, give up those that have timed out; how much it was. */
 size_t run_clients(int64_t now);
-
-/* Open the connections that are wanted; not while a batch of events is gone through. */
-size_t open_connections(void);
 
 /* When there will be something to do, if nothing comes. */
 int64_t clients_due(void);
@@ -58,5 +56,13 @@ void write_responses(const char *folder);
 
 /* Say what `done` says of the clients. */
 void say_done(double busy_fraction);
+
+/* --------------------------------------------------------------------------- connections.c */
+
+/* Connect to the server's port; `on_all_open` is called when all connections are open. */
+void connect_clients(int port, void (*on_all_open)(void));
+
+/* Open the connections that are wanted; not while a batch of events is gone through. */
+size_t open_connections(void);
 
 #endif

@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -97,19 +97,23 @@ class Server:
             text=True,
             bufsize=1,
         )
-        words = self.line().split()
-        assert words[0] == "listening", words
-        self.port = int(words[1])
+        word, *rest = self.line().split(maxsplit=1)
+        self.error = rest[0].strip() if word == "error" else None
+        self.port = int(rest[0]) if word == "listening" else 0
 
     def line(self) -> str:
         """Its next line on stdout."""
         assert self.process.stdout is not None
         return self.process.stdout.readline()
 
+    def say(self, line: str) -> None:
+        """A line on its stdin."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{line}\n")
+
     def mark(self) -> dict[str, int]:
         """Its counters."""
-        assert self.process.stdin is not None
-        self.process.stdin.write("mark\n")
+        self.say("mark")
         word, *values = self.line().split()
         assert word == "mark"
         pairs = dict(value.split("=") for value in values)
@@ -123,6 +127,23 @@ class Server:
             time.sleep(0.01)
         assert found[name] == value
         return found
+
+    def until_asleep(self) -> None:
+        """Wait until all its threads sleep."""
+        end = time.monotonic() + PATIENCE_S
+        while any(state != "S" for state in self._states()):
+            assert time.monotonic() < end
+
+    def _states(self) -> Iterator[str]:
+        for process in (self.process.pid, *self.forked()):
+            for task in Path(f"/proc/{process}/task").iterdir():
+                with suppress(OSError):  # it has ended
+                    yield (task / "stat").read_text().rpartition(")")[2].split()[0]
+
+    def forked(self) -> list[int]:
+        """The processes that it has forked."""
+        pid = self.process.pid
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
     def descriptors(self) -> int:
         """How many it has open."""
@@ -226,7 +247,7 @@ def serving(
         workload=numbers.pop("workload", "open"),
         server_cpus=tuple(os.sched_getaffinity(0)),
         client_cpus=(),
-        duration_ns=0,
+        duration_ns=numbers.pop("duration_ns", 0),
         warm_up_ns=0,
         limit_s=numbers.pop("limit_s", 120),
         options=options,
@@ -234,7 +255,7 @@ def serving(
         devices=tuple(devices),
         rows=len(rows),
         columns=len(rows[0]) if rows else FIXED_COLUMNS,
-        request_bytes=min((row[2] for row in rows), default=HEADER.size),
+        request_bytes=min((row[2] for row in rows if len(row) > 2), default=HEADER.size),
         **numbers,
     )
     folder.mkdir(exist_ok=True)

@@ -1,13 +1,14 @@
 """Every native server answers every request, counts what it must, and survives its clients."""
 
 import random
-import subprocess
 import threading
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from native_server import Client, Server, rows_of, serving
+from native_server import Client, Devices, Server, rows_of, serving
 
 from iosim.real import compiler
 from iosim.real.plan import CALL, CPU, HEADER, SLEEP, DevicePlan, Step
@@ -20,7 +21,7 @@ except compiler.CannotCompile as error:
 Kind = tuple[str, dict[str, str]]
 
 
-def kind(model: str, **options: object) -> "pytest.param":
+def kind(model: str, **options: object) -> Any:
     """A model with options, named by them."""
     texts = {name: str(value) for name, value in options.items()}
     words = [f"{name}={text}" for name, text in texts.items()]
@@ -91,39 +92,47 @@ def test_each_request_is_answered_byte_for_byte(server_kind: Kind, tmp_path: Pat
 @all_kinds
 def test_requests_may_come_all_at_once(server_kind: Kind, tmp_path: Path) -> None:
     rows = rows_of(SIZES, count=10)
-    with serving(tmp_path, *server_kind, rows, pipeline=60) as (server, _):
-        with Client(server, rows) as client:
-            sender = threading.Thread(target=client.ask, args=range(len(rows)))
-            sender.start()
-            assert sorted(client.answer() for _ in rows) == list(range(len(rows)))
-            sender.join()
+    with (
+        serving(tmp_path, *server_kind, rows, pipeline=60) as (server, _),
+        Client(server, rows) as client,
+    ):
+        sender = threading.Thread(target=client.ask, args=range(len(rows)))
+        sender.start()
+        assert sorted(client.answer() for _ in rows) == list(range(len(rows)))
+        sender.join()
 
 
 @all_kinds
 def test_requests_may_come_in_pieces_of_a_byte(server_kind: Kind, tmp_path: Path) -> None:
     rows = rows_of([(40, 1024)])
-    with serving(tmp_path, *server_kind, rows) as (server, _), Client(server, rows) as client:
-        with Client(server, rows) as other:
-            for _ in range(2):
-                for byte in client.request(0):
-                    client.socket.sendall(bytes([byte]))
-                    time.sleep(0.0005)
-                other.ask(0)
-                assert client.answer() == other.answer() == 0
+    with (
+        serving(tmp_path, *server_kind, rows) as (server, _),
+        Client(server, rows) as client,
+        Client(server, rows) as other,
+    ):
+        for _ in range(2):
+            for byte in client.request(0):
+                client.socket.sendall(bytes([byte]))
+                time.sleep(0.0005)
+            other.ask(0)
+            assert client.answer() == other.answer() == 0
 
 
 @all_kinds
 def test_a_long_answer_to_a_slow_reader(server_kind: Kind, tmp_path: Path) -> None:
     rows = rows_of([(100, 1 << 20)], count=4)
     numbers = {"send_buffer_bytes": 65536, "receive_bytes_per_s": 1, "pipeline": 4}
-    with serving(tmp_path, *server_kind, rows, **numbers) as (server, _):
-        with Client(server, rows) as client, Client(server, rows) as other:
-            client.ask(0, 1, 2, 3)
-            time.sleep(0.1)  # let the buffer fill
-            if server_kind[0] != "aio":  # its handler sleeps in send
-                other.ask(0)
-                assert other.answer() == 0
-            assert sorted(client.answer() for _ in rows) == [0, 1, 2, 3]
+    with (
+        serving(tmp_path, *server_kind, rows, **numbers) as (server, _),
+        Client(server, rows) as client,
+        Client(server, rows) as other,
+    ):
+        client.ask(0, 1, 2, 3)
+        time.sleep(0.1)  # let the buffer fill
+        if server_kind[0] != "aio":  # its handler sleeps in send
+            other.ask(0)
+            assert other.answer() == 0
+        assert sorted(client.answer() for _ in rows) == [0, 1, 2, 3]
 
 
 STEPS = [Step(CPU), Step(CALL, 0, 2), Step(SLEEP), Step(CALL, 1, 2), Step(CPU)]
@@ -148,14 +157,16 @@ def columns(first: int, second: int) -> list[int]:
 def test_steps_are_done_and_tried_again(server_kind: Kind, tmp_path: Path) -> None:
     cases = [(0, 0), (1, 0), (0, 1), (2, 0), (0, 2)]
     rows = [row for case in cases for row in rows_of([(128, 1024)], columns(*case))]
-    with serving(tmp_path, *server_kind, rows, STEPS, DEVICES) as (server, devices):
-        with Client(server, rows) as client:
-            for row, (first, second) in enumerate(cases):
-                client.ask(row)
-                assert client.answer(failed=first == 2 or second == 2) == row
-                asked = [device for number, device, _ in devices.queries if number == row]
-                assert asked == [0] * (1 + (first > 0))
-            assert devices.connections == 1, "it is kept for the next call"
+    with (
+        serving(tmp_path, *server_kind, rows, STEPS, DEVICES) as (server, devices),
+        Client(server, rows) as client,
+    ):
+        for row, (first, second) in enumerate(cases):
+            client.ask(row)
+            assert client.answer(failed=first == 2 or second == 2) == row
+            asked = [device for number, device, _ in devices.queries if number == row]
+            assert asked == [0] * (1 + (first > 0))
+        assert devices.connections == 1, "it is kept for the next call"
 
 
 @all_kinds
@@ -215,10 +226,10 @@ def test_clients_that_misbehave(server_kind: Kind, tmp_path: Path) -> None:
                     client.socket.close()
                 good.ask(0)
                 assert good.answer() == 0
-            with Client(server, rows) as loud:
-                with pytest.raises(ConnectionError):  # megabytes that mean nothing
-                    for _ in range(1000):
-                        loud.socket.sendall(bytes([255]) * 100_000)
+            # Megabytes that mean nothing.
+            with Client(server, rows) as loud, pytest.raises(ConnectionError):
+                for _ in range(1000):
+                    loud.socket.sendall(bytes([255]) * 100_000)
             for client in silent:
                 client.ask(0)
                 assert client.answer() == 0
@@ -235,19 +246,26 @@ def test_it_ends_when_its_stdin_does(server_kind: Kind, tmp_path: Path) -> None:
     with serving(tmp_path, *server_kind, rows) as (server, _), Client(server, rows) as client:
         client.ask(0)
         assert client.answer() == 0
-        of_its_group = children_of(server.process.pid)
+        forked = server.forked()
         assert server.end() == 0
         assert client.is_closed()
         end = time.monotonic() + 20
-        while any(map(is_alive, of_its_group)) and time.monotonic() < end:
+        while any(map(is_alive, forked)) and time.monotonic() < end:
             time.sleep(0.01)
-        assert not any(map(is_alive, of_its_group))
+        assert not any(map(is_alive, forked))
 
 
-def children_of(process: int) -> list[int]:
-    """The processes that it has forked."""
-    found = Path(f"/proc/{process}/task/{process}/children").read_text()
-    return [int(word) for word in found.split()]
+def test_processes_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
+    rows = rows_of([(128, 1024)])
+    with serving(tmp_path, "prefork", {"processes": "3"}, rows) as (server, _):
+        end = time.monotonic() + 20
+        while len(forked := server.forked()) < 3 and time.monotonic() < end:
+            time.sleep(0.01)
+        assert len(forked) == 3
+        server.process.kill()
+        while any(map(is_alive, forked)) and time.monotonic() < end:
+            time.sleep(0.01)
+        assert not any(map(is_alive, forked))
 
 
 def is_alive(process: int) -> bool:
@@ -257,3 +275,212 @@ def is_alive(process: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+# What a request costs where they come one at a time to a server that sleeps in between.
+ONE_AT_A_TIME = [
+    ("blocking", {}, {"voluntary": 1, "wasted_polls": 0}),
+    ("prefork", {"processes": "2"}, {"voluntary": 1, "wasted_polls": 0}),
+    ("select", {}, {"voluntary": 1, "waits": 1, "wait_events": 1, "wasted_polls": 0}),
+    ("poll", {}, {"voluntary": 1, "waits": 1, "wait_events": 1, "wasted_polls": 0}),
+    ("epoll", {}, {"voluntary": 1, "waits": 1, "wait_events": 1, "wasted_polls": 0}),
+    (
+        "epoll",
+        {"trigger": "edge"},
+        {"voluntary": 1, "waits": 1, "wait_events": 1, "wasted_polls": 1},
+    ),
+    (
+        "epoll",
+        {"trigger": "oneshot"},
+        {"voluntary": 1, "waits": 1, "wait_events": 1, "wasted_polls": 0},
+    ),
+    ("signal_driven", {}, {"voluntary": 1, "wasted_polls": 1}),
+    (
+        "coroutine",
+        {"flavour": "swapcontext"},
+        {"voluntary": 1, "waits": 1, "wait_events": 1, "coroutine_switches": 1},
+    ),
+    (
+        "coroutine",
+        {"flavour": "longjmp"},
+        {"voluntary": 1, "waits": 1, "wait_events": 1, "coroutine_switches": 1},
+    ),
+    ("thread_pool_callbacks", {}, {"voluntary": 1, "waits": 1, "wait_events": 1}),
+    # Its own completion ends the wait after a send.
+    ("io_uring", {}, {"voluntary": 1, "waits": 2, "wait_events": 2}),
+    ("io_uring", {"skip_send": "1"}, {"voluntary": 1, "waits": 1, "wait_events": 1}),
+    (
+        "io_uring",
+        {"skip_send": "1", "multishot": "1"},
+        {"voluntary": 1, "waits": 1, "wait_events": 1},
+    ),
+]
+
+
+@pytest.mark.parametrize(("model", "options", "expected"), ONE_AT_A_TIME)
+def test_what_one_request_at_a_time_costs(
+    model: str, options: dict[str, str], expected: dict[str, int], tmp_path: Path
+) -> None:
+    rows = rows_of([(128, 1024)])
+    with serving(tmp_path, model, options, rows) as (server, _), Client(server, rows) as client:
+        client.ask(0)
+        client.answer()
+        server.until_asleep()
+        before = server.counted("answered", 1)
+        for _ in range(20):
+            client.ask(0)
+            client.answer()
+            server.until_asleep()
+        after = server.counted("answered", 21)
+        assert {name: (after[name] - before[name]) / 20 for name in expected} == expected
+        assert after["cpu_ns"] > before["cpu_ns"] > 0
+        assert after["clock_ns"] > before["clock_ns"]
+        assert after["rss_bytes"] > 0 and after["peak_rss_bytes"] > 0
+
+
+def test_who_polls_never_sleeps(tmp_path: Path) -> None:
+    rows = rows_of([(128, 1024)])
+    with serving(tmp_path, "nonblocking", {}, rows) as (server, _), Client(server, rows) as client:
+        before = server.mark()
+        for _ in range(20):
+            client.ask(0)
+            client.answer()
+        after = server.counted("answered", 20)
+    assert after["voluntary"] == before["voluntary"]
+    assert after["wasted_polls"] > before["wasted_polls"]
+
+
+@pytest.mark.parametrize("options", [{}, {"reader": "main"}])
+def test_two_threads_have_each_request_of_a_pool(options: dict[str, str], tmp_path: Path) -> None:
+    rows = rows_of([(128, 1024)])
+    with (
+        serving(tmp_path, "thread_pool", options, rows) as (server, _),
+        Client(server, rows) as client,
+    ):
+        server.until_asleep()
+        before = server.mark()
+        for _ in range(20):
+            client.ask(0)
+            client.answer()
+            server.until_asleep()
+        after = server.counted("answered", 20)
+    assert after["voluntary"] - before["voluntary"] >= 2 * 20
+    assert after["threads"] == 1 + 8
+    assert len(server.served) == 8 and sum(server.served) == 20
+
+
+@pytest.mark.parametrize("model", ["nonblocking", "select", "poll", "epoll", "signal_driven"])
+def test_own_work_is_done_meanwhile(model: str, tmp_path: Path) -> None:
+    rows = rows_of([(128, 1024)])
+    with (
+        serving(tmp_path, model, {}, rows, own_work_chunk_ns=10_000) as (server, _),
+        Client(server, rows) as client,
+    ):
+        for answered in range(1, 4):
+            client.ask(0)
+            client.answer()
+            before_ns = server.counted("answered", answered)["own_work_ns"]
+            while (done_ns := server.mark()["own_work_ns"]) == before_ns:
+                time.sleep(0.001)
+            assert done_ns % 10_000 == 0
+
+
+def test_work_on_a_request_is_given_up_with_its_client(tmp_path: Path) -> None:
+    # A row of two calls: the client leaves during the first.
+    rows = rows_of([(128, 1024)], [100_000_000, 0])
+    steps = [Step(CALL, 0, 1), Step(CALL, 0, 1)]
+    for cancel in (0, 1):
+        folder = tmp_path / str(cancel)
+        with serving(
+            folder, "epoll", {}, rows, steps, [DevicePlan("socket", 0)], cancel=cancel
+        ) as (server, devices):
+            with Client(server, rows) as client:
+                client.ask(0)
+                while not devices.queries:
+                    time.sleep(0.001)
+            with Client(server, rows) as other:
+                other.ask(0)
+                other.answer()
+            assert len(devices.queries) == 4 - cancel
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "says"),
+    [
+        ("asyncio", {}, "no native server"),
+        ("coroutine", {"flavour": "greenlet"}, "greenlets"),
+        ("prefork", {"processes": "1"}, "serve one each"),
+        ("prefork", {"processes": "2", "wake": "herd"}, "no kernel"),
+    ],
+)
+def test_what_cannot_be_is_said(
+    model: str, options: dict[str, str], says: str, tmp_path: Path
+) -> None:
+    rows = rows_of([(128, 1024)])
+    with serving(tmp_path, model, options, rows, connections=2) as (server, _):
+        error = server.error or server.line()
+        assert says in error
+        assert server.process.wait(20) == 2
+
+
+# ------------------------------------------------------------------------- pipelines
+
+
+def pipeline(
+    folder: Path, model: str, options: dict[str, str], duration_ns: int, ns: int
+) -> AbstractContextManager[tuple[Server, Devices]]:
+    """A server that makes and uses items, each of `ns`."""
+    return serving(
+        folder,
+        model,
+        options,
+        [[ns, ns]] * 10,
+        workload="items",
+        producers=2,
+        consumers=2,
+        capacity=4,
+        duration_ns=duration_ns,
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [("threads", {}), ("threads", {"second_lock": "ordered"}), ("coroutines", {})],
+)
+def test_items_are_made_and_used(model: str, options: dict[str, str], tmp_path: Path) -> None:
+    with pipeline(tmp_path, model, options, 300_000_000, 100_000) as (server, _):
+        server.say(f"start {time.monotonic_ns() + 10_000_000}")
+        assert server.line() == "done\n"
+        answered = server.mark()["answered"]
+        assert server.end() == 0
+    values = memoryview((tmp_path / "responses").read_bytes()).cast("q").tolist()
+    rows = [values[i : i + 5] for i in range(0, len(values), 5)]
+    used = [row for row in rows if row[4] == 1]
+    assert 0 < len(used) <= answered
+    assert {row[0] for row in used} <= set(range(10))
+    assert all(0 <= made == sent < used <= 300_000_000 for _, made, sent, used, _ in used)
+    order = (tmp_path / "order").read_text()
+    if model == "coroutines":
+        assert order == "PC" * 32
+    else:
+        for length in range(len(order)):
+            assert 0 <= order[:length].count("P") - order[:length].count("C") <= 4 + 2
+
+
+def test_a_deadlock_is_reported(tmp_path: Path) -> None:
+    options = {"second_lock": "misordered"}
+    with pipeline(tmp_path, "threads", options, 100 * 10**9, 0) as (server, _):
+        server.say(f"start {time.monotonic_ns()}")
+        word, text = server.line().split(maxsplit=1)
+        assert word == "deadlock"
+        assert server.process.wait(20) == 3
+    first, second = text.strip().split("; ")
+    for one, other in ((first, second), (second, first)):
+        thread, held = one.split(" holds ")
+        mine, wanted = held.split(", waits for ")
+        assert (
+            wanted
+            == f"{other.split(', ')[0].split(' holds ')[1]} (held by {other.split(' holds')[0]})"
+        )
+        assert mine in ("buffer lock", "statistics lock")
+        assert thread.split()[0] in ("producer", "consumer")

@@ -83,7 +83,7 @@ static void advance(struct request *request)
     bool is_new;
     if (by_thread)
         serve(server, request);
-    while (!by_thread && !gave_up(server, request) && (step = next_step(server, request))) {
+    while (!by_thread && (step = next_step(server, request)) && !gave_up(server, request)) {
         if (step->kind == STEP_CPU) {
             burn(amount_of(server, request));
         } else if (step->kind == STEP_SLEEP) {

@@ -9,7 +9,12 @@
 
 #include "jobs.h"
 
-MODEL("epoll")
+static int64_t listeners(const struct plan *plan)
+{
+    return option_is(plan, "sharing", "reuseport") ? option_number(plan, "workers", 1) : 1;
+}
+
+DECLARE_MODEL(.name = "epoll", .listeners = listeners)
 
 struct loop {
     struct jobs jobs; /* first, so that a callback finds its loop */
@@ -126,7 +131,7 @@ static void run(struct server *server)
             if (!shared) /* a device's connection is watched by one epoll */
                 loop->server.idle = no_idle(plan);
             if (option_is(plan, "sharing", "reuseport"))
-                loop->server.listener = listen_on(plan, port_of(server->listener));
+                loop->server.listener = server->listeners[i];
         }
     }
     for (int64_t i = 1; i < workers; i++)

@@ -55,7 +55,7 @@ bool blocks(const struct server *server, const struct step *step)
 void serve(struct server *server, struct request *request)
 {
     const struct step *step;
-    while (!gave_up(server, request) && (step = next_step(server, request))) {
+    while ((step = next_step(server, request)) && !gave_up(server, request)) {
         if (step->kind == STEP_CPU)
             burn(amount_of(server, request));
         else if (step->kind == STEP_SLEEP)

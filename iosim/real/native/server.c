@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include "server.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -17,26 +18,31 @@
 #include <unistd.h>
 
 #include "handler.h"
+#include "items.h"
 
 #define MOST_MODELS 64
 #define STACK_BYTES (256 << 10)
 #define LOOK_MS 100
+#define DEADLOCK_CODE 3
 
-static struct {
-    const char *name;
-    void (*run)(struct server *);
-} models[MOST_MODELS];
-
-static bool (*watch)(char *text, size_t size);
+static const struct model *models[MOST_MODELS];
+static bool (*look_for_deadlock)(char *text, size_t size);
 static _Thread_local int64_t worker = -1;
 
-void add_model(const char *name, void (*run)(struct server *))
+void add_model(const struct model *model)
 {
     int i = 0;
-    while (models[i].name)
+    while (models[i])
         i++;
-    models[i].name = name;
-    models[i].run = run;
+    models[i] = model;
+}
+
+static const struct model *find_model(const char *name)
+{
+    for (int i = 0; models[i]; i++)
+        if (!strcmp(models[i]->name, name))
+            return models[i];
+    give_up("%s: there is no native server of this I/O model", name);
 }
 
 bool option_is(const struct plan *plan, const char *name, const char *value)
@@ -99,7 +105,7 @@ void do_chunk(struct server *server)
     COUNT(server, own_work_ns, server->plan->own_work_chunk_ns);
 }
 
-void watch_with(bool (*look)(char *text, size_t size)) { watch = look; }
+void watch_for_deadlock(bool (*look)(char *text, size_t size)) { look_for_deadlock = look; }
 
 /* --------------------------------------------------------------------- the counters */
 
@@ -134,10 +140,23 @@ static int64_t status_of(pid_t process, const char *name)
     return found;
 }
 
+/* Have the kernel count what the threads that run have used up to now, not up to their last tick:
+ * that is so where a thread's own clock is read (pthread_getcpuclockid(3) has it from the id). */
+static void bring_up_to_date(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    for (struct dirent *task; tasks && (task = readdir(tasks));)
+        if (atoi(task->d_name))
+            clock_of((clockid_t)(~(unsigned)atoi(task->d_name) << 3 | 6));
+    if (tasks)
+        closedir(tasks);
+}
+
 /* This process, less the thread that calls. */
 static void add_own(struct usage *usage)
 {
     struct rusage all, own;
+    bring_up_to_date();
     getrusage(RUSAGE_SELF, &all);
     getrusage(RUSAGE_THREAD, &own);
     usage->voluntary += all.ru_nvcsw - own.ru_nvcsw;
@@ -200,27 +219,53 @@ static void mark(const struct server *server)
     MUST(write(1, text, (size_t)length));
 }
 
-static void on_line(const char *line, void *server)
+/* What the control thread needs to know. */
+static struct {
+    struct server *server;
+    const char *folder;
+    const struct model *model;
+    sem_t started;
+    int64_t start_ns;
+    bool done;
+} control;
+
+static void on_line(const char *line, void *unused)
 {
+    (void)unused;
     if (!strcmp(line, "mark"))
-        mark(server);
+        mark(control.server);
+    else if (sscanf(line, "start %ld", &control.start_ns) == 1)
+        sem_post(&control.started);
+}
+
+/* Where a program has its load in itself: see to its end, and look whether it still runs. */
+static void look_after_items(void)
+{
+    char text[1024];
+    if (!control.start_ns || control.done)
+        return;
+    if (look_for_deadlock && look_for_deadlock(text, sizeof text)) {
+        say("deadlock %s", text);
+        _exit(DEADLOCK_CODE);
+    }
+    if (now_ns() >= control.start_ns + control.server->plan->duration_ns) {
+        write_items(control.folder);
+        say("done");
+        control.done = true;
+    }
 }
 
 /* Answer each `mark`; end the process when stdin is closed. */
-static void control(void *server)
+static void answer_lines(void *unused)
 {
     struct lines lines = {0};
     struct pollfd standard_input = {.fd = 0, .events = POLLIN};
-    char text[1024];
+    (void)unused;
     for (;;) {
-        if (watch && !poll(&standard_input, 1, LOOK_MS)) {
-            if (watch(text, sizeof text)) {
-                say("%s", text);
-                _exit(0);
-            }
-        } else if (!read_lines(&lines, on_line, server)) {
+        while (control.model->items && !poll(&standard_input, 1, LOOK_MS))
+            look_after_items();
+        if (!read_lines(&lines, on_line, NULL))
             _exit(0);
-        }
     }
 }
 
@@ -234,16 +279,35 @@ static void *shared(size_t bytes)
     return found;
 }
 
+static void start_control(void)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    spawn(answer_lines, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* Listen, all of it before any client is told, or those that come first would share one. */
+static void start_listening(struct server *server, const struct model *model)
+{
+    const struct plan *plan = server->plan;
+    int64_t count = model->listeners ? model->listeners(plan) : 1;
+    server->listeners = allocate((size_t)count, sizeof *server->listeners);
+    for (int64_t i = 0; i < count; i++)
+        server->listeners[i] = listen_on(plan, i ? port_of(server->listeners[0]) : 0);
+    server->listener = server->listeners[0];
+}
+
 int main(int count, char **arguments)
 {
     if (count != 3)
         give_up("usage: server FOLDER DEVICES_PORT");
     struct plan *plan = read_plan(arguments[1]);
+    const struct model *model = find_model(plan->model);
     settle_in(&plan->server_cpus, plan->limit_s);
-    prepare_sockets(plan, atoi(arguments[2]));
     struct server server = {
         .plan = plan,
-        .listener = listen_on(plan, 0),
         .idle = no_idle(plan),
         .places = shared((size_t)(plan->n_devices + 1) * sizeof(sem_t)),
         .own_work = plan->own_work_chunk_ns > 0,
@@ -251,19 +315,22 @@ int main(int count, char **arguments)
     };
     for (int i = 0; i < plan->n_devices; i++)
         MUST(sem_init(&server.places[i], 1, (unsigned)plan->devices[i].concurrency));
-    int model = 0;
-    while (models[model].name && strcmp(models[model].name, plan->model))
-        model++;
-    if (!models[model].name)
-        give_up("%s: there is no native server of this I/O model", plan->model);
-
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    spawn(control, &server);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    say("listening %d", port_of(server.listener));
-    models[model].run(&server);
-    for (;;) /* its threads go on */
+    control.server = &server;
+    control.folder = arguments[1];
+    control.model = model;
+    MUST(sem_init(&control.started, 0, 0));
+    if (model->items) {
+        start_control();
+        say("ready");
+        sem_wait(&control.started);
+        begin_load(&server, control.start_ns);
+    } else {
+        prepare_sockets(plan, atoi(arguments[2]));
+        start_listening(&server, model);
+        start_control();
+        say("listening %d", port_of(server.listener));
+    }
+    model->run(&server);
+    for (;;) /* what it has started goes on */
         pause();
 }

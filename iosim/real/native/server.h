@@ -28,7 +28,8 @@ struct counters {
 
 struct server {
     const struct plan *plan;
-    struct socket *listener;
+    struct socket *listener;   /* the first of */
+    struct socket **listeners;
     struct idle *idle;         /* connections to each device that no call is using */
     sem_t *places;             /* of each device that blocks: so many calls at once */
     bool own_work;             /* whether there is any */
@@ -40,12 +41,24 @@ struct server {
 #define COUNT(server, counter, number)                                                        \
     __atomic_fetch_add(&(server)->counters->counter, (number), __ATOMIC_RELAXED)
 
-/* Say that this file's `run` is the program of that I/O model. */
-#define MODEL(name)                                                                           \
-    static void run(struct server *server);                                                   \
-    __attribute__((constructor)) static void announce(void) { add_model(name, run); }
+/* An I/O model: its name in scenarios, its program, how many listeners that has (NULL: one), and
+ * whether it makes items and serves nobody. */
+struct model {
+    const char *name;
+    void (*run)(struct server *server);
+    int64_t (*listeners)(const struct plan *plan);
+    bool items;
+};
 
-void add_model(const char *name, void (*run)(struct server *));
+/* Say that this file is that model. */
+#define DECLARE_MODEL(...)                                                                    \
+    static void run(struct server *server);                                                   \
+    static struct model model = {.run = run, __VA_ARGS__};                                    \
+    __attribute__((constructor)) static void announce(void) { add_model(&model); }
+#define MODEL(its_name) DECLARE_MODEL(.name = its_name)
+#define ITEMS_MODEL(its_name) DECLARE_MODEL(.name = its_name, .items = true)
+
+void add_model(const struct model *model);
 
 /* Whether an option is `value`. */
 bool option_is(const struct plan *plan, const char *name, const char *value);
@@ -62,9 +75,9 @@ void count_answered(struct server *server);
 /* Compute a chunk of the server's own work. */
 void do_chunk(struct server *server);
 
-/* Have it end by a line of stdout, instead of `error`, if `look` finds something to say: it is
- * called every 100 ms by the thread that answers `mark`. */
-void watch_with(bool (*look)(char *text, size_t size));
+/* Have the thread that answers `mark` call `look` every 100 ms: if it finds a deadlock to write
+ * into `text`, that is said, and the process ends. */
+void watch_for_deadlock(bool (*look)(char *text, size_t size));
 
 /* The result of a call that must not fail: if it does, say why and end. */
 #define MUST(call) must((call), #call)

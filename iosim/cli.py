@@ -27,7 +27,7 @@ from errno import EBADF
 from io import TextIOWrapper
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec
 
 import typer
 
@@ -157,7 +157,9 @@ Exports = Annotated[
     list[Path] | None,
     typer.Option("--export", metavar="FILE", help="Write results: .json, .csv or .md."),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="The main table alone, and no progress.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="The main table alone, and no progress.")
+]
 Seed = Annotated[
     int | None, typer.Option("--seed", metavar="N", min=0, help="Start of all random streams.")
 ]
@@ -267,7 +269,7 @@ def measure(
         typer.Option("--trace", metavar="FILE", help="Write what scheduler and syscalls did."),
     ] = None,
     load: Annotated[
-        str | None,
+        Literal["native", "python"] | None,
         typer.Option(
             "--load", metavar="native|python", help="The clients; default: native if compilable."
         ),

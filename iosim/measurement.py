@@ -17,9 +17,10 @@ Validated by: tests/real/test_measure.py
 """
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,7 @@ def measure(
     client_cores: Cores = None,
     load: Load | None = None,
     attempts: int = ATTEMPTS,
+    count_syscalls: bool = True,
     trace: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Results:
@@ -82,6 +84,7 @@ def measure(
     first ones, as many as machine.cores says, and the clients the next.
     load: `native` or `python`; None: native where there is a C compiler.
     attempts: how often a disturbed run is made until it is taken as it is.
+    count_syscalls: whether a short run more is made for them.
     trace: a file for what the scheduler did and which syscalls were made, in a short run.
     A model that has no real server, or that this machine refuses, is that model's `error`.
     Interrupted by the user, it returns what has finished, marked so.
@@ -94,7 +97,12 @@ def measure(
     warnings = [*check_files(scenario), *check_measurable(scenario)]
     placement = place(scenario.machine.cores, _cores(server_cores), _cores(client_cores))
     measuring = _Measuring(
-        scenario, placement, load or usual_load(), attempts, Path(trace) if trace else None
+        scenario,
+        placement,
+        load or usual_load(),
+        attempts,
+        count_syscalls,
+        Path(trace) if trace else None,
     )
     interrupted = False
     try:
@@ -163,11 +171,13 @@ class _Measuring:
         placement: Placement,
         load: Load,
         attempts: int,
+        count_syscalls: bool,
         trace: Path | None,
     ) -> None:
         self._scenario = scenario
         self._placement = placement
         self._attempts = attempts
+        self._count_syscalls = count_syscalls
         self._trace = trace
         self._records: list[list[Record]] = [[] for _ in scenario.models]
         self._errors: dict[int, str] = {}
@@ -202,7 +212,8 @@ class _Measuring:
             if not of_record(tried[-1]):
                 break
         record = _after(least_disturbed(tried), len(tried))
-        record = _with_syscalls(record, plan, schedule, programs)
+        if self._count_syscalls:
+            record = _with_syscalls(record, plan, schedule, programs)
         if self._trace is not None and replication == 0:
             self._write_trace(self._trace, model, plan, schedule, programs)
         return record
@@ -302,9 +313,6 @@ def record_of(
     responses, requests, of_classes = _responses(
         outcome.responses, begin_ns, end_ns, schedule, classes
     )
-    served = [
-        list(map(int, mark["served"].split(","))) for mark in (first, last) if "served" in mark
-    ]
     window_ns, cores = end_ns - begin_ns, len(plan.server_cpus)
     stolen_ns = outcome.cores.stolen_ns
     busy_ns = window_ns * cores - outcome.cores.idle_ns - stolen_ns
@@ -337,8 +345,8 @@ def record_of(
         process=ProcessRecord(
             cores=cores,
             cpu_ns=counts["cpu_ns"],
-            user_ns=counts["user_ns"],
-            system_ns=counts["system_ns"],
+            user_ns=max(0, counts["user_ns"]),  # sampled: it may step back
+            system_ns=max(0, counts["system_ns"]),
             threads=int(last["threads"]),
             connect_failures=int(done.get("connect_failures", 0)),
             interference=Interference(
@@ -348,13 +356,14 @@ def record_of(
                 late_p50_ns=int(done.get("late_p50_ns", 0)),
                 late_p99_ns=int(done.get("late_p99_ns", 0)),
                 late_max_ns=int(done.get("late_max_ns", 0)),
+                marks_late_ns=max(begin_ns - plan.warm_up_ns, end_ns - plan.duration_ns, 0),
                 busy_fraction=done.get("busy_fraction", 0.0),
             ),
         ),
         devices={},
         memory_bytes={},
         memory_peak_bytes=int(last["peak_rss_bytes"]),
-        served=tuple(now - then for then, now in zip(*served, strict=True)) if served else (),
+        served=_served(first, last),
         threads=tuple(map(_thread, outcome.threads)),
         requests=requests,
         retries=int(done.get("retries", 0)),
@@ -364,6 +373,15 @@ def record_of(
         replication=replication,
         classes=of_classes,
     )
+
+
+def _served(first: Mapping[str, str], last: Mapping[str, str]) -> tuple[int, ...]:
+    """What each worker has answered; some may have begun since the first mark."""
+    then, now = (
+        [int(count) for count in mark.get("served", "").split(",") if count]
+        for mark in (first, last)
+    )
+    return tuple(b - a for a, b in zip_longest(then, now, fillvalue=0))
 
 
 def _thread(use: ThreadUse) -> ThreadRecord:

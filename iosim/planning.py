@@ -33,6 +33,7 @@ SPARE_DESCRIPTORS: Final = 64
 """A process has some besides its connections."""
 WARM_UP: Final = 10
 """`warm_up: auto` is so small a part of the run."""
+NATIVE_MODEL: Final = re.compile(r'^(?:ITEMS_|DECLARE_)?MODEL\(.*?"(\w+)"', re.M)
 NS_PER_S: Final = 1_000_000_000
 
 Load = Literal["native", "python"]
@@ -154,7 +155,7 @@ def twins(runtime: str) -> list[str]:
         found = [path.stem for path in (REAL / "servers").glob("*.py")]
     else:
         sources = (path.read_text() for path in (REAL / "native").glob("*.c"))
-        found = [name for text in sources for name in re.findall(r'^MODEL\("(\w+)"\)', text, re.M)]
+        found = [name for text in sources for name in NATIVE_MODEL.findall(text)]
     return sorted(set(found) & set(kinds("io_models")))
 
 

@@ -94,6 +94,8 @@ class Interference:
     late_p99_ns: int
     late_max_ns: int
     """From when a request was to be sent to when it was."""
+    marks_late_ns: int
+    """By so much the server told its counters too late, at the start or the end of the window."""
     busy_fraction: float
     """Part of the time in which the clients' process had something to do."""
     attempts: int = 1

@@ -20,7 +20,7 @@ from typing import Any
 from iosim.errors import UsageError
 from iosim.machine.clock import Clock
 from iosim.plugins import kinds
-from iosim.real.plan import CALL, CPU, FIXED_COLUMNS, HEADER, SLEEP, THINK_TIMES, Step
+from iosim.real.plan import CALL, CPU, FIXED_COLUMNS, HEADER, NO_SUCH_STEP, SLEEP, THINK_TIMES, Step
 from iosim.request_classes import amounts, class_choice
 from iosim.scenario import CallStep, CpuStep, RequestClass, Scenario
 from iosim.streams import Streams, columns
@@ -66,7 +66,7 @@ def schedule_of(scenario: Scenario, replication: int) -> Schedule:
 def steps_of(scenario: Scenario) -> tuple[Step, ...]:
     """The handler's steps; where there are classes of requests, those of all one after the other.
 
-    A request has -1 in the columns of other classes' steps: the server leaves them out.
+    A request has `NO_SUCH_STEP` in the columns of other classes' steps: the server leaves them out.
     """
     numbers = {name: number for number, name in enumerate(scenario.devices)}
     return tuple(
@@ -114,7 +114,12 @@ def _placed(
 ) -> Iterator[Asked]:
     """The same for one class, whose steps have so many columns before and after them."""
     for demands in demands_of:
-        yield index, one.request, one.reply, [-1] * before + demands + [-1] * after
+        yield (
+            index,
+            one.request,
+            one.reply,
+            [NO_SUCH_STEP] * before + demands + [NO_SUCH_STEP] * after,
+        )
 
 
 def _demands(handler: tuple[Any, ...], scenario: Scenario, streams: Streams) -> Iterator[list[int]]:

@@ -7,6 +7,8 @@ or when the clients' process could not keep up: then the figures are not the ser
                   be off at most (5%), as lost time also moves work from one core to another.
     OTHERS_MOST   5% of the cores' time: as much as that error itself.
     TICKS_LEAST   /proc/stat counts ticks of 10 ms: fewer than three of them tell nothing.
+    MARKS_MOST    5% of the window: the server told its counters so much too late that it must
+                  have been kept from its cores.
     BUSY_MOST     90% of the time in which the clients' process has something to do. As in any
                   queue, its requests wait for it from there on.
     LATE_P50_MOST 10% of the median response time, which begins when a request was to be sent.
@@ -31,6 +33,8 @@ from iosim.units import format_duration_ns, format_percent
 STOLEN_MOST: Final = 0.02
 OTHERS_MOST: Final = 0.05
 TICKS_LEAST: Final = 3
+MARKS_MOST: Final = 0.05
+MARKS_LEAST_NS: Final = 10_000_000
 BUSY_MOST: Final = 0.9
 LATE_P50_MOST: Final = 0.1
 LATE_P99_MOST: Final = 0.5
@@ -68,13 +72,16 @@ def core_times(cpus: Iterable[int], stat: str | None = None) -> CoreTimes:
     return CoreTimes(idle * tick_ns, stolen * tick_ns)
 
 
-def excesses(found: Interference, p50_ns: float | None, p99_ns: float | None) -> dict[str, float]:
+def excesses(
+    found: Interference, window_ns: int, p50_ns: float | None, p99_ns: float | None
+) -> dict[str, float]:
     """What is beyond its limit, by name, each as a multiple of it."""
     tick_ns = 1_000_000_000 / os.sysconf("SC_CLK_TCK")
     least = TICKS_LEAST * tick_ns / found.cores_ns if found.cores_ns else 0
     multiples = {
         "stolen": found.stolen_ns / found.cores_ns / max(STOLEN_MOST, least),
         "others": found.others_ns / found.cores_ns / max(OTHERS_MOST, least),
+        "marks": found.marks_late_ns / max(MARKS_MOST * window_ns, MARKS_LEAST_NS),
         "busy": found.busy_fraction / BUSY_MOST,
     }
     for name, late_ns, response_ns, most in (
@@ -93,7 +100,7 @@ def of_record(record: Record) -> dict[str, float]:
     responses = record.responses
     p50_ns = responses.percentile(50) if responses.count else None
     p99_ns = responses.percentile(99) if responses.count else None
-    return excesses(record.process.interference, p50_ns, p99_ns)
+    return excesses(record.process.interference, record.window_ns, p50_ns, p99_ns)
 
 
 def least_disturbed(attempts: Sequence[Record]) -> Record:
@@ -116,6 +123,10 @@ def warnings(records: Sequence[Record]) -> list[str]:
     if "others" in names:
         most = max(each.others_ns / each.cores_ns for each in found)
         told.append(f"other processes had up to {format_percent(most)} of its cores' time")
+    if "marks" in names:
+        most_ns = max(each.marks_late_ns for each in found)
+        late = format_duration_ns(most_ns).replace(" ", "")
+        told.append(f"it could not run for up to {late} when it was asked for its counters")
     if "busy" in names:
         most = max(each.busy_fraction for each in found)
         told.append(f"the clients' process was busy up to {format_percent(most)} of the time")

@@ -11,13 +11,16 @@ came out. `load_profile` reads what everything costs, and changes it:
     dear = iosim.load_profile("reference", changes={"context_switch": "5us"})
     iosim.simulate(scenario, profile=dear, precision="5%@p99")
 
+`measure` runs the same scenario for real, on this machine; `saturate` as fast as it goes.
+
 Everything is imported on first use, so that `import iosim` costs nothing.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from iosim.errors import IosimError, ScenarioError, SimulationError
+    from iosim.errors import IosimError, MeasurementError, ScenarioError, SimulationError
+    from iosim.measurement import measure, saturate
     from iosim.profile import Profile
     from iosim.profile import load as load_profile
     from iosim.results import Results
@@ -28,6 +31,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "IosimError",
+    "MeasurementError",
     "Precision",
     "Profile",
     "Results",
@@ -37,11 +41,14 @@ __all__ = [
     "__version__",
     "load",
     "load_profile",
+    "measure",
+    "saturate",
     "simulate",
 ]
 
 _HOMES = {
     "IosimError": "iosim.errors",
+    "MeasurementError": "iosim.errors",
     "Precision": "iosim.simulation",
     "Profile": "iosim.profile",
     "Results": "iosim.results",
@@ -50,6 +57,8 @@ _HOMES = {
     "SimulationError": "iosim.errors",
     "load": "iosim.scenario",
     "load_profile": "iosim.profile",
+    "measure": "iosim.measurement",
+    "saturate": "iosim.measurement",
     "simulate": "iosim.simulation",
 }
 _THERE = {"load_profile": "load"}

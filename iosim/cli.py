@@ -1,6 +1,7 @@
 """The command line: arguments in, one library call, text out.
 
     iosim run SCENARIO         simulate it and print tables
+    iosim measure SCENARIO     run it for real on this machine, and print the same tables
     iosim check SCENARIO...    tell every mistake, with line and column
     iosim explain MODEL        one request's life, step by step
     iosim list [WHAT [NAME]]   what there is to choose from
@@ -26,7 +27,7 @@ from errno import EBADF
 from io import TextIOWrapper
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec
 
 import typer
 
@@ -42,6 +43,7 @@ from iosim.errors import (
 if TYPE_CHECKING:
     from iosim.choice import Chosen
     from iosim.profile import Profile
+    from iosim.report.export import Export
     from iosim.results import Results
     from iosim.scenario import Scenario
     from iosim.simulation import Precision, Progress
@@ -142,6 +144,22 @@ Changes = Annotated[
         "profile.context_switch=2us or =x0.5. May be repeated.",
     ),
 ]
+Models = Annotated[
+    list[str] | None,
+    typer.Option("--model", metavar="NAME", help="Only this one, by label or kind."),
+]
+Replications = Annotated[
+    int | None,
+    typer.Option("--replications", metavar="N", min=1, help="Repetitions of each model."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Exports = Annotated[
+    list[Path] | None,
+    typer.Option("--export", metavar="FILE", help="Write results: .json, .csv or .md."),
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="The main table alone, and no progress.")
+]
 Seed = Annotated[
     int | None, typer.Option("--seed", metavar="N", min=0, help="Start of all random streams.")
 ]
@@ -182,16 +200,10 @@ def _options(
 @_command
 def run(
     scenario: ScenarioFile,
-    model: Annotated[
-        list[str] | None,
-        typer.Option("--model", metavar="NAME", help="Only this one, by label or kind."),
-    ] = None,
+    model: Models = None,
     changes: Changes = None,
     seed: Seed = None,
-    replications: Annotated[
-        int | None,
-        typer.Option("--replications", metavar="N", min=1, help="Repetitions of each model."),
-    ] = None,
+    replications: Replications = None,
     jobs: Annotated[
         int | None,
         typer.Option("--jobs", metavar="N", min=1, help="Processes at once; default: one a core."),
@@ -205,18 +217,13 @@ def run(
         ),
     ] = None,
     profile: ProfileName = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    export: Annotated[
-        list[Path] | None,
-        typer.Option("--export", metavar="FILE", help="Write results: .json, .csv or .md."),
-    ] = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="The main table alone, and no progress.")
-    ] = False,
+    json: Json = False,
+    export: Exports = None,
+    quiet: Quiet = False,
     force: Force = False,
 ) -> int:
     """Simulate each I/O model of a scenario and print what came out."""
-    from iosim.report.export import Export, to_json, write_all
+    from iosim.report.export import Export
 
     exports = [Export.to(path) for path in export or ()]
     wanted = _precision(precision)
@@ -233,14 +240,70 @@ def run(
     from iosim.simulation import simulate
 
     gc.enable()
-    with _progress(quiet) as progress:
+    with _progress(quiet, "simulating") as progress:
         results = simulate(loaded, costs, jobs, wanted, progress)
-    _warn(results, errors=json)
-    try:
-        _say(to_json(results) if json else _tables(results, quiet))
-    finally:
-        write_all(exports, results)
-    return _exit_code(results)
+    return _show(results, exports, json, quiet)
+
+
+@app.command()
+@_command
+def measure(
+    scenario: ScenarioFile,
+    model: Models = None,
+    changes: Changes = None,
+    seed: Seed = None,
+    replications: Replications = None,
+    server_cores: Annotated[
+        str | None,
+        typer.Option("--server-cores", metavar="0,2-3", help="The server's; default: the first."),
+    ] = None,
+    client_cores: Annotated[
+        str | None,
+        typer.Option("--client-cores", metavar="1", help="The clients'; default: the next one."),
+    ] = None,
+    saturate: Annotated[
+        bool, typer.Option("--saturate", help="Find what each model answers at most.")
+    ] = False,
+    trace: Annotated[
+        Path | None,
+        typer.Option("--trace", metavar="FILE", help="Write what scheduler and syscalls did."),
+    ] = None,
+    load: Annotated[
+        Literal["native", "python"] | None,
+        typer.Option(
+            "--load", metavar="native|python", help="The clients; default: native if compilable."
+        ),
+    ] = None,
+    json: Json = False,
+    export: Exports = None,
+    quiet: Quiet = False,
+    force: Force = False,
+) -> int:
+    """Run each I/O model of a scenario for real, on this machine, and print what came out."""
+    from iosim.report.export import Export
+
+    exports = [Export.to(path) for path in export or ()]
+    if trace is not None:
+        Export.writable("--trace", trace)
+    loaded = _scenario(
+        scenario, changes, force, {"run.seed": seed, "run.replications": replications}
+    )
+    if model:
+        loaded = loaded.model_copy(update={"models": _selected(loaded, model)})
+
+    from iosim import measurement
+
+    gc.enable()
+    with _progress(quiet, "measuring") as progress:
+        results = (measurement.saturate if saturate else measurement.measure)(
+            loaded,
+            server_cores=server_cores,
+            client_cores=client_cores,
+            load=load,
+            trace=trace,
+            progress=progress,
+        )
+    return _show(results, exports, json, quiet)
 
 
 @app.command()
@@ -417,6 +480,17 @@ def _load(
     )
 
 
+def _scenario(
+    file: str, changes: list[str] | None, force: bool, last: Mapping[str, object]
+) -> "Scenario":
+    """A scenario that is to be measured: nothing costs what a profile says."""
+    for change in changes or ():
+        if change.strip().startswith("profile."):
+            raise UsageError(f"--set {change}: a real run costs what it costs: it has no profile")
+    loaded, _ = _load(file, changes, force=force, last=last)
+    return loaded
+
+
 def _values(changes: Mapping[str, object]) -> list[tuple[str, str]]:
     """Values as YAML, in the spelling that it shares with JSON."""
     from json import dumps
@@ -460,7 +534,7 @@ def _precision(text: str | None) -> "Precision | None":
 
 
 @contextmanager
-def _progress(quiet: bool) -> "Iterator[Progress | None]":
+def _progress(quiet: bool, doing: str) -> "Iterator[Progress | None]":
     """A bar on stderr while runs go on; where it is no terminal, a line now and then."""
     if quiet or sys.stderr is None:
         yield None
@@ -478,7 +552,7 @@ def _progress(quiet: bool) -> "Iterator[Progress | None]":
     )
 
     columns = (
-        TextColumn("simulating"),
+        TextColumn(doing),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("runs"),
@@ -508,6 +582,18 @@ def _now_and_then() -> "Progress":
     return show
 
 
+def _show(results: "Results", exports: "list[Export]", json: bool, quiet: bool) -> int:
+    """Print results and write them to files; the exit code."""
+    from iosim.report.export import to_json, write_all
+
+    _warn(results, errors=json)
+    try:
+        _say(to_json(results) if json else _tables(results, quiet))
+    finally:
+        write_all(exports, results)
+    return _exit_code(results)
+
+
 def _warn(results: "Results", errors: bool) -> None:
     from iosim.report.layout import paragraph, width_for
 
@@ -531,12 +617,13 @@ def _tables(results: "Results", quiet: bool) -> str:
     from iosim.report.finding import findings
     from iosim.report.layout import lay_out, paragraph, style_for, width_for
     from iosim.report.summary import describe, ending_lines
-    from iosim.report.table import main_table, tables
+    from iosim.report.table import main_table, saturation, tables
 
     style, width = style_for(sys.stdout), width_for(sys.stdout)
     blocks = [[style.strong(results.scenario.name), *describe(results.scenario, results.profile)]]
     if quiet:
-        blocks = [lay_out(main_table(results), style, width)]
+        shown = [*saturation(results)] or [main_table(results)]
+        blocks = [lay_out(table, style, width) for table in shown]
     else:
         blocks += [lay_out(table, style, width) for table in tables(results)]
     blocks.append(ending_lines(results, style))

@@ -47,16 +47,16 @@ class InterpreterLockRecord:
 
 @dataclass(frozen=True)
 class ThreadRecord:
-    """One thread over the whole run under load, times in ns."""
+    """One thread over the whole run under load, times in ns. None: not known."""
 
     name: str
     voluntary_switches: int
     involuntary_switches: int
-    migrations: int
-    cpu_ns: int
-    run_queue_ns: int
-    wake_up_ns: int
-    lock_ns: int
+    migrations: int | None
+    cpu_ns: int | None
+    run_queue_ns: int | None
+    wake_up_ns: int | None
+    lock_ns: int | None
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,27 @@ class RequestRecord:
 
 
 @dataclass(frozen=True)
+class Interference:
+    """What else happened over the window of a measured run, and how well it was asked for."""
+
+    cores_ns: int
+    """The window's length, times the server's cores."""
+    stolen_ns: int
+    others_ns: int
+    """Other processes' on the server's cores."""
+    late_p50_ns: int
+    late_p99_ns: int
+    late_max_ns: int
+    """From when a request was to be sent to when it was."""
+    marks_late_ns: int
+    """By so much the server told its counters too late, at the start or the end of the window."""
+    busy_fraction: float
+    """Part of the time in which the clients' process had something to do."""
+    attempts: int = 1
+    """So often the run was made until it was taken."""
+
+
+@dataclass(frozen=True)
 class ProcessRecord:
     """A real server's process over the window: its CPU time, and that time by mode.
 
@@ -92,6 +113,15 @@ class ProcessRecord:
     cpu_ns: int
     user_ns: int
     system_ns: int
+    threads: int = 0
+    """At the end of the window."""
+    connect_failures: int = 0
+    """Connections that the clients could not open."""
+    interference: Interference | None = None
+    counted_by: str = ""
+    """What counted the syscalls."""
+    no_syscalls: str = ""
+    """Or why they are not known."""
 
 
 @dataclass(frozen=True)

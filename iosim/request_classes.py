@@ -48,7 +48,7 @@ def requests(
         of_class.like = _asked((of_class, one.request, one.reply), own)
         types.append(of_class)
     weights = [one.weight for one in scenario.server.classes.values()]
-    return _make, (next(types[index].like) for index in _choice(weights, streams))
+    return _make, (next(types[index].like) for index in class_choice(weights, streams))
 
 
 def _asked(of_class: Any, own: Iterator[Any]) -> Iterator[Any]:
@@ -65,7 +65,7 @@ def _make(number: int, intended_ns: int, asked: Any, bytes_: int, reply_bytes: i
     return request
 
 
-def _choice(weights: list[float], streams: Streams) -> Iterator[int]:
+def class_choice(weights: list[float], streams: Streams) -> Iterator[int]:
     """Endless positions, each as often as its weight says."""
     import numpy as np
 

@@ -45,6 +45,10 @@ class ModelResult:
     def warnings(self) -> tuple[str, ...]:
         """What to know before trusting the numbers, each once."""
         found = [r.warm_up_warning for r in self.records if r.warm_up_warning]
+        if any(record.process is not None for record in self.records):
+            from iosim.real.disturbance import warnings
+
+            found += warnings(self.records)
         return tuple(dict.fromkeys(found))
 
     def undefined(self, metric: str) -> str | None:
@@ -127,6 +131,10 @@ class Results:
     interrupted: bool = False
     warnings: tuple[str, ...] = ()
     """What to know of the scenario before trusting any of the numbers."""
+    machine: Mapping[str, Any] | None = None
+    """On which it was measured."""
+    saturation: bool = False
+    """Whether the models were asked as fast as they answer: their throughput is the most."""
 
     def __getitem__(self, label: str) -> ModelResult:
         for model in self.models:
@@ -156,8 +164,10 @@ class Results:
             "scenario": self.scenario.to_data(),
             "scenario_sha256": self.scenario.digest,
             "seed": self.scenario.run.seed,
-            "profile": self.profile,
-            "profile_sha256": self.profile_digest,
+            "profile": self.profile or None,
+            "profile_sha256": self.profile_digest or None,
+            **({"saturation": _saturations(self)} if self.saturation else {}),
+            **({"machine": dict(self.machine)} if self.machine is not None else {}),
             "models": [_model_document(model) for model in self.models],
         }
 
@@ -245,7 +255,50 @@ def _model_document(model: ModelResult) -> dict[str, Any]:
                 "ci95": [estimate.low, estimate.high],
                 "n": estimate.n,
                 "unit": describe(name).unit,
+                **_reason(model, name),
             }
             for name, estimate in model.metrics.items()
         },
+        **_measurements(model),
     }
+
+
+SHARES = (0.2, 0.5, 0.8)
+"""Of what a model answers at most: usual loads to compare models at."""
+
+
+def _saturations(results: Results) -> dict[str, Any]:
+    """What each model answers at most, and the rates at shares of it."""
+    found = {}
+    for model in results.models:
+        most = model.metrics.get("throughput_per_s")
+        if most is not None and most.mean is not None:
+            found[model.label] = {
+                "per_s": most.mean,
+                "ci95": [most.low, most.high],
+                "rates_per_s": {f"{share:.0%}": share * most.mean for share in SHARES},
+            }
+    return found
+
+
+def _reason(model: ModelResult, metric: str) -> dict[str, str]:
+    """Why a metric of real runs has no value."""
+    measured = any(record.process is not None for record in model.records)
+    why = model.undefined(metric) if measured else None
+    return {"reason": why} if why is not None else {}
+
+
+def _measurements(model: ModelResult) -> dict[str, Any]:
+    """Of real runs: how undisturbed each was, and what counted its syscalls."""
+    found = [
+        {
+            "replication": record.replication,
+            "threads": record.process.threads,
+            "connect_failures": record.process.connect_failures,
+            "syscalls_counted_by": record.process.counted_by or None,
+            **vars(record.process.interference),
+        }
+        for record in model.records
+        if record.process is not None and record.process.interference is not None
+    ]
+    return {"runs": found} if found else {}

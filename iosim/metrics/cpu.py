@@ -46,7 +46,7 @@ def measure(record: Record) -> Values:
     yield "cpu_time_per_request_ns", per(busy_ns, record.answered)
     cores = [record.window_ns - core["idle"] - core["stolen"] for core in record.cores_ns]
     yield "cpu_utilization_busiest_core", per(max(cores, default=0), record.window_ns)
-    thread_ns = max((thread.cpu_ns for thread in record.threads), default=0)
+    thread_ns = max((thread.cpu_ns or 0 for thread in record.threads), default=0)
     yield "cpu_utilization_busiest_thread", per(thread_ns, record.duration_ns)
     for cause, ns in sums.items():
         yield f"cpu_{cause}_fraction", per(ns, total_ns)
@@ -62,10 +62,15 @@ def _of_a_process(record: Record, process: ProcessRecord) -> Values:
     known = {
         "cpu_utilization": per(process.cpu_ns, total_ns),
         "cpu_time_per_request_ns": per(process.cpu_ns, record.answered),
-        "cpu_idle_fraction": per(max(0, total_ns - process.cpu_ns), total_ns),
         "own_work_ns": record.own_work_ns,
         "own_work_fraction": per(record.own_work_ns, total_ns),
     }
+    stolen_ns = process.interference.stolen_ns if process.interference else 0
+    known["cpu_stolen_fraction"] = per(stolen_ns, total_ns)
+    known["cpu_idle_fraction"] = per(max(0, total_ns - process.cpu_ns - stolen_ns), total_ns)
+    threads_ns = [thread.cpu_ns for thread in record.threads if thread.cpu_ns is not None]
+    if threads_ns:
+        known["cpu_utilization_busiest_thread"] = per(max(threads_ns), record.duration_ns)
     if sampled_ns:  # what the kernel has sampled, of what it has counted exactly
         share = process.cpu_ns / sampled_ns
         known["cpu_user_fraction"] = per(process.user_ns * share, total_ns)

@@ -25,4 +25,6 @@ def measure(record: Record) -> Values:
 
 def undefined(name: str, record: Record) -> str | None:
     """Why a value does not exist, if not because nothing was answered."""
+    if name == "syscalls_per_request" and record.process is not None:
+        return record.process.no_syscalls or None
     return "no such call was made" if name == "events_per_wait" and record.answered else None

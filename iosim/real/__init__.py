@@ -7,8 +7,13 @@
     handler     what a server does with a request
     pipeline    what the programs that make and use items are given
     native/     server and load once more, as C programs
+    run         one run: both processes, their load, what came of it
+    child       a process that is talked to in lines
+    disturbance what else happened on the machine, and what is too much
+    syscalls, threads, tracing, this_machine
+                what the kernel tells of the server from outside
 
-What `iosim.measure` and the two processes say to each other, in lines on stdin and stdout:
+What `iosim.real.run` and the two processes say to each other, in lines on stdin and stdout:
 
     load FOLDER                  serve FOLDER DEVICES_PORT
       > devices PORT
@@ -59,6 +64,6 @@ again, and where two readings are further apart than any loop takes (5 us, in C 
 else ran meanwhile, and the gap is added to the deadline. So a preempted thread still has to
 compute the rest, an interrupt's time does not count as the request's, and no syscall is made.
 
-Scope: Linux, loopback only. Nothing here knows the simulator: `iosim.measure` writes the
-plan from a scenario and makes records of what comes back.
+Scope: Linux, loopback only. Nothing here knows the simulator: `iosim.planning` writes the plan
+from a scenario, `iosim.measurement` makes records of what comes back.
 """

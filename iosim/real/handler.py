@@ -15,7 +15,7 @@ from select import EPOLLIN, EPOLLOUT
 from typing import Final
 
 from iosim.real.kernel import EOF, PARTIAL, Kernel, Query, Request, Socket
-from iosim.real.plan import CPU, QUERY_BYTES, SLEEP, DevicePlan, Plan, Step
+from iosim.real.plan import CPU, NO_SUCH_STEP, QUERY_BYTES, SLEEP, DevicePlan, Plan, Step
 
 TURN: Final = 16
 """Messages that a socket which has more may have handled before it is the others' turn."""
@@ -104,6 +104,8 @@ class OwnWork:
 def serve(kernel: Kernel, server: Server, request: Request) -> None:
     """Go through all steps of `request`, sleeping in those that block."""
     for kind, device, columns in server.steps:
+        if request.amounts[columns.start] == NO_SUCH_STEP:
+            continue
         if server.cancel and server.gave_up(request):
             return
         if kind is CPU:
@@ -245,6 +247,9 @@ class Jobs:
             return False
         steps = server.steps[request.next_step :] if not request.failed else ()
         for kind, device, columns in steps:
+            if request.amounts[columns.start] == NO_SUCH_STEP:
+                request.next_step += 1
+                continue
             if server.cancel and server.gave_up(request):
                 return True
             request.next_step += 1

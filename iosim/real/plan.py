@@ -18,7 +18,8 @@ order; `requests` and `think` hold 64-bit integers in the machine's byte order.
     intended_ns   from the start of the load; where closed it is decided on the way: -1
     client        who asks, from 0; where closed -1
     request_bytes, reply_bytes
-    and for each step: cpu, sleep: ns; call: for each attempt service_ns * 2 + (1 if it fails)
+    and for each step: cpu, sleep: ns; call: for each attempt service_ns * 2 + (1 if it fails);
+    -2: the request has no such step, as it is of another class
 
 A closed workload uses the rows in the order of asking, and again from the first when they are
 used up; its user u thinks `think[u][k % THINK_TIMES]` ns before asking for the k-th time. Of
@@ -46,6 +47,8 @@ REQUEST_FILL: Final = b"q"
 REPLY_FILL: Final = b"r"
 QUERY: Final = Struct("=IHHq")
 QUERY_BYTES: Final = 128
+NO_SUCH_STEP: Final = -2
+"""Even: as a call it does not fail."""
 FIXED_COLUMNS: Final = 4
 """intended_ns, client, request_bytes, reply_bytes."""
 THINK_TIMES: Final = 256

@@ -1,6 +1,6 @@
 """What the server's and the clients' processes have in common: cores, limits, an end.
 
-Validated by: tests/real/test_processes.py
+Validated by: tests/real/test_child.py
 """
 
 import ctypes

@@ -115,21 +115,26 @@ class Export:
                 f"--export {path}: expected a file that ends in one of {known}, found "
                 f"'{path.suffix}'" + (f"; {hint}" if hint else "")
             )
+        cls.writable("--export", path)
+        return cls(path, FORMATS[extension])
+
+    @staticmethod
+    def writable(option: str, path: Path) -> None:
+        """Raise UsageError if the file that an option names could not be written."""
         target = Path(os.path.realpath(path))
         try:
             found = target.stat().st_mode
         except FileNotFoundError:
             found = 0
         except OSError as error:
-            raise UsageError(f"--export {path}: cannot be written: {error.strerror}") from None
+            raise UsageError(f"{option} {path}: cannot be written: {error.strerror}") from None
         folder = target.parent
         if stat.S_ISDIR(found):
-            raise UsageError(f"--export {path}: expected a file, found a folder")
+            raise UsageError(f"{option} {path}: expected a file, found a folder")
         if not folder.is_dir():
-            raise UsageError(f"--export {path}: expected the folder '{folder}' to exist")
+            raise UsageError(f"{option} {path}: expected the folder '{folder}' to exist")
         if not os.access(folder, os.W_OK | os.X_OK):
-            raise UsageError(f"--export {path}: expected a folder that can be written to")
-        return cls(path, FORMATS[extension])
+            raise UsageError(f"{option} {path}: expected a folder that can be written to")
 
     def write(self, results: Results) -> None:
         """Write the file. Raises UsageError if that fails after all."""

@@ -47,13 +47,13 @@ def limiter(model: ModelResult) -> Limiter | None:
 
 
 def _thread(model: ModelResult) -> str | None:
-    cores = len(model.records[0].cores_ns)
+    cores = _number_of_cores(model)
     spinning = _mean(model, "cpu_spin_fraction") * cores
     share = _mean(model, "cpu_utilization_busiest_thread")
     if share - spinning < AT_LIMIT:
         return None
     threads = max((record.threads for record in model.records), key=len)
-    busiest = max(threads, key=lambda thread: thread.cpu_ns)
+    busiest = max(threads, key=lambda thread: thread.cpu_ns or 0)
     return f"its {busiest.name} thread had {format_percent(share)} of one core"
 
 
@@ -61,9 +61,14 @@ def _cores(model: ModelResult) -> str | None:
     busy = _mean(model, "cpu_utilization") - _mean(model, "cpu_spin_fraction")
     if busy < AT_LIMIT:
         return None
-    cores = len(model.records[0].cores_ns)
+    cores = _number_of_cores(model)
     whose = "its one core was" if cores == 1 else f"all {cores} cores were"
     return f"{whose} busy {format_percent(busy)} of the time"
+
+
+def _number_of_cores(model: ModelResult) -> int:
+    record = model.records[0]
+    return record.process.cores if record.process is not None else len(record.cores_ns)
 
 
 def _interpreter_lock(model: ModelResult) -> str | None:

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 def describe(scenario: "Scenario", profile: str | None = None) -> list[str]:
     """What a scenario simulates, in a few lines.
 
-    profile: what results call the costs they come from; by default as the scenario names them.
+    profile: what results call the costs they come from, if any; by default as the scenario names
+    them.
     """
     machine, run = scenario.machine, scenario.run
+    costs = machine.profile if profile is None else profile
     models = ", ".join(model.label or model.kind for model in scenario.models)
     server = scenario.server
     handler = _steps(server.handler)
@@ -41,7 +43,7 @@ def describe(scenario: "Scenario", profile: str | None = None) -> list[str]:
         f"classes   {classes}" if classes else "",
         f"devices   {devices}" if devices else "",
         f"machine   {cores}, {_choice(machine.scheduler)}, {_choice(machine.network)}, "
-        f"{machine.runtime}, profile {profile or machine.profile}",
+        f"{machine.runtime}" + (f", profile {costs}" if costs else ""),
         f"host      {_noise(machine.host_noise)}" if machine.host_noise else "",
         f"run       {times} {canonical_duration(run.duration)}, seed {run.seed}",
     ]

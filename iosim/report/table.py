@@ -16,7 +16,7 @@ from math import ceil
 from iosim.plugins import kinds
 from iosim.record import Record
 from iosim.report.layout import Cell, Column, Table
-from iosim.results import ModelResult, Results
+from iosim.results import SHARES, ModelResult, Results
 from iosim.scenario import Scenario
 from iosim.statistics import Estimate, relative_half_width
 from iosim.units import format_count, format_duration_ns, format_size
@@ -148,17 +148,36 @@ def main_table(results: Results) -> Table:
     columns = list(COLUMNS)
     if made == "items":
         columns = [_of_items(column) for column in columns]
+    shown = [column for column in columns if not _unknown(results, column)]
     return Table(
         "",
-        tuple(columns),
-        tuple(row(model, columns) for model in results.models),
+        tuple(shown),
+        tuple(row(model, shown) for model in results.models),
         (
+            *_about_machine(results),
             _about_intervals(results),
             *_about_gaps(results, columns),
             *_about_interpreter_lock(results),
         ),
         stacked=True,
     )
+
+
+def _unknown(results: Results, column: Column) -> bool:
+    """Whether a column shows what could not be measured of any model."""
+    return (
+        results.source == "measured"
+        and isinstance(column, Measure)
+        and any(model.records for model in results.models)
+        and all(_mean(model, column.metric) is None for model in results.models)
+    )
+
+
+def _about_machine(results: Results) -> Iterable[str]:
+    if results.machine is not None:
+        from iosim.real.this_machine import one_line
+
+        yield f"Measured on {one_line(results.machine)}."
 
 
 def _of_items(column: Column) -> Column:
@@ -232,7 +251,7 @@ def _about_interpreter_lock(results: Results) -> Iterable[str]:
 
 
 def _computing(record: Record) -> int:
-    return sum(thread.cpu_ns > COMPUTES * record.duration_ns for thread in record.threads)
+    return sum((thread.cpu_ns or 0) > COMPUTES * record.duration_ns for thread in record.threads)
 
 
 # --------------------------------------------------------------------------- more tables
@@ -241,6 +260,7 @@ def _computing(record: Record) -> int:
 def tables(results: Results) -> list[Table]:
     """All tables: the main one, then where time went, and what else counts."""
     found = [
+        *saturation(results),
         main_table(results),
         *_cpu_time(results),
         *_response_time(results),
@@ -252,6 +272,25 @@ def tables(results: Results) -> list[Table]:
         *_fates(results),
     ]
     return [table for table in found if table.rows]
+
+
+def saturation(results: Results) -> Iterable[Table]:
+    """What each model answers at most, and the rates to give as loads."""
+    if not results.saturation:
+        return
+    rows = []
+    for model in results.models:
+        most = model.metrics.get("throughput_per_s")
+        if most is not None and most.mean is not None:
+            rates = [Cell(f"{share * most.mean:,.0f}") for share in SHARES]
+            rows.append((Cell(model.label), cell(most, lambda rate: f"{rate:,.0f}"), *rates))
+    columns = (Column("at most"), *(Column(f"{share:.0%} of it") for share in SHARES))
+    yield Table(
+        "Requests per second at saturation, and the rates at parts of it",
+        (LABEL, *columns),
+        tuple(rows),
+        ("As many users as there are active connections, each asking again at once.",),
+    )
 
 
 def _shares(
@@ -298,6 +337,8 @@ def _response_time(results: Results) -> Iterable[Table]:
         "time_lock_ns": "lock",
         "time_device_ns": "device",
     }
+    if results.source == "measured":
+        return ()
     return _shares(
         results,
         f"Where the time of {_a(_one(results))} goes (means; ±: the widest in the row)",
@@ -408,6 +449,8 @@ def _devices(results: Results) -> Iterable[Table]:
         limited = [
             c for c in columns if any(_mean(m, c.metric) is not None for m in results.models)
         ]
+        if not limited:
+            continue
         rows = (row(model, limited) for model in results.models if model.records)
         yield Table(f"Device {name}", (LABEL, *limited), tuple(rows))
 

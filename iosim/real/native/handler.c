@@ -8,9 +8,18 @@
 #include <sys/socket.h>
 #include <time.h>
 
+bool has_steps(const struct server *server, struct request *request)
+{
+    const struct plan *plan = server->plan;
+    while (request->next_step < plan->n_steps
+           && request->columns[plan->steps[request->next_step].column] == NO_SUCH_STEP)
+        request->next_step++;
+    return request->next_step < plan->n_steps;
+}
+
 const struct step *next_step(const struct server *server, struct request *request)
 {
-    if (request->failed || request->next_step == server->plan->n_steps)
+    if (request->failed || !has_steps(server, request))
         return NULL;
     request->attempt = 0;
     return &server->plan->steps[request->next_step++];

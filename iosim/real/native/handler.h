@@ -13,6 +13,8 @@ struct idle {
     struct socket *first;
 };
 
+/* Leave out the steps that only requests of another class have; whether there is one left. */
+bool has_steps(const struct server *server, struct request *request);
 /* The next step of `request`, which is now under way; NULL: it is to be answered. */
 const struct step *next_step(const struct server *server, struct request *request);
 /* What the plan says of the step under way: ns, or of a call its attempt (attempt_ns, ...). */

@@ -19,6 +19,8 @@
 
 enum { INTENDED_NS, CLIENT, REQUEST_BYTES, REPLY_BYTES, FIXED_COLUMNS };
 
+#define NO_SUCH_STEP (-2) /* in the columns of a step: of another class; even, so it does not fail */
+
 enum step_kind { STEP_CPU, STEP_CALL, STEP_SLEEP };
 
 struct step {

@@ -54,7 +54,7 @@ static void submit(struct request *request)
 static void advance(struct request *request)
 {
     const struct plan *plan = loop.server->plan;
-    while (!request->failed && request->next_step < plan->n_steps) {
+    while (!request->failed && has_steps(loop.server, request)) {
         if (gave_up(loop.server, request)) {
             free(request);
             return;

@@ -26,7 +26,7 @@ from typing import Any, Final
 
 from iosim.real.handler import Device, Server, call, serve
 from iosim.real.kernel import EOF, NS_PER_S, PARTIAL, Kernel, Query, Request, Socket
-from iosim.real.plan import CPU, QUERY_BYTES
+from iosim.real.plan import CPU, NO_SUCH_STEP, QUERY_BYTES
 
 COMPLETE: Final = signal.SIGRTMIN + 2
 SIGEV_SIGNAL: Final = 0
@@ -317,6 +317,8 @@ class Aio:
             kind, device, columns = server.steps[request.next_step]
             amounts = request.amounts[columns]
             request.next_step += 1
+            if amounts[0] == NO_SUCH_STEP:
+                continue
             if kind is CPU:
                 kernel.compute(amounts[0])
             elif device is None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from iosim.real.handler import Server, call
 from iosim.real.kernel import EOF, NS_PER_S, PARTIAL, Counters, Kernel, Query, Request, Socket
-from iosim.real.plan import CPU
+from iosim.real.plan import CPU, NO_SUCH_STEP
 from iosim.real.process import give_up
 
 
@@ -86,6 +86,8 @@ async def handle(
 ) -> None:
     """Go through all steps of `request`; other tasks run while one awaits."""
     for kind, device, columns in server.steps:
+        if request.amounts[columns.start] == NO_SUCH_STEP:
+            continue
         if server.cancel and server.gave_up(request):
             return
         if kind is CPU:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from iosim.real.handler import Server, call
 from iosim.real.kernel import EAGAIN, EOF, PARTIAL, Kernel, Query, Refused, Request, Socket
-from iosim.real.plan import CPU, QUERY_BYTES
+from iosim.real.plan import CPU, NO_SUCH_STEP, QUERY_BYTES
 
 NOTHING: Final = EPOLLET
 """To wait for when that is nothing; a peer that is gone is then reported but once."""
@@ -90,6 +90,8 @@ def handle(scheduler: "Scheduler", request: Request) -> Coroutine:
     """Go through all steps of `request`; others run while one blocks."""
     kernel, server = scheduler.kernel, scheduler.server
     for kind, device, columns in server.steps:
+        if request.amounts[columns.start] == NO_SUCH_STEP:
+            continue
         if server.cancel and server.gave_up(request):
             return
         if kind is CPU:

@@ -35,7 +35,7 @@ from iosim.real.kernel import (
     Request,
     Socket,
 )
-from iosim.real.plan import CPU
+from iosim.real.plan import CPU, NO_SUCH_STEP
 
 ACCEPT: Final = "accept"
 RECV: Final = "recv"
@@ -224,6 +224,8 @@ class Loop:
             kind, device, columns = server.steps[request.next_step]
             amounts = request.amounts[columns]
             request.next_step += 1
+            if amounts[0] == NO_SUCH_STEP:
+                continue
             if kind is CPU:
                 kernel.compute(amounts[0])
                 continue

@@ -12,7 +12,7 @@ from threading import Condition, Lock
 
 from iosim.real.handler import NO_STEP, Replies, Server, call, serve
 from iosim.real.kernel import EAGAIN, EOF, Kernel, Query, Request, Socket
-from iosim.real.plan import CPU
+from iosim.real.plan import CPU, NO_SUCH_STEP
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,9 @@ class Loop:
             if self.server.cancel and self.server.gave_up(request):
                 return
             kind, _, columns = steps[request.next_step]
+            if request.amounts[columns.start] == NO_SUCH_STEP:
+                request.next_step += 1
+                continue
             if self.options.offload == "handler" or kind is not CPU:
                 self.submit(request)
                 return

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from iosim.errors import MeasurementError, UsageError
-from iosim.measure import Process, place
+from iosim.errors import MeasurementError
+from iosim.real.child import Child, Ended
 
 PYTHON = [sys.executable, "-c"]
 
@@ -19,7 +19,7 @@ def gone(pid: int) -> bool:
 
 
 def test_a_line_is_what_follows_its_word() -> None:
-    with Process("child", [*PYTHON, "print('ready 12 a', flush=True); input()"]) as child:
+    with Child("child", [*PYTHON, "print('ready 12 a', flush=True); input()"]) as child:
         assert child.expect("ready") == "12 a"
         pid = child.pid
     assert gone(pid)
@@ -27,7 +27,7 @@ def test_a_line_is_what_follows_its_word() -> None:
 
 def test_what_went_wrong_is_told() -> None:
     with (
-        Process("child", [*PYTHON, "print('error no such thing', flush=True)"]) as child,
+        Child("child", [*PYTHON, "print('error no such thing', flush=True)"]) as child,
         pytest.raises(MeasurementError, match="^no such thing$"),
     ):
         child.expect("ready")
@@ -35,14 +35,14 @@ def test_what_went_wrong_is_told() -> None:
 
 def test_a_child_that_dies_is_told_with_its_last_words() -> None:
     with (
-        Process("child", [*PYTHON, "raise SystemExit('oh dear')"]) as child,
+        Child("child", [*PYTHON, "raise SystemExit('oh dear')"]) as child,
         pytest.raises(MeasurementError, match="child ended: oh dear"),
     ):
         child.expect("ready")
 
 
 def test_a_child_that_is_killed_is_told() -> None:
-    with Process("child", [*PYTHON, "input()"]) as child:
+    with Child("child", [*PYTHON, "input()"]) as child:
         os.kill(child.pid, signal.SIGKILL)
         with pytest.raises(MeasurementError, match="child ended: by SIGKILL"):
             child.expect("ready")
@@ -50,7 +50,7 @@ def test_a_child_that_is_killed_is_told() -> None:
 
 def test_a_child_that_does_not_listen_is_killed() -> None:
     program = "import time; print('up', flush=True); time.sleep(100)"
-    with Process("child", [*PYTHON, program]) as child:
+    with Child("child", [*PYTHON, program]) as child:
         child.expect("up")
         pid = child.pid
     assert gone(pid)
@@ -83,15 +83,32 @@ def test_children_end_with_their_parent(tmp_path: Path) -> None:
             raise AssertionError("the child lives on")
 
 
-def test_cores_are_shared_out() -> None:
-    here = sorted(os.sched_getaffinity(0))
-    if len(here) > 1:
-        found = place(1)
-        assert (found.server, found.clients) == ((here[0],), (here[1],))
-        assert place(1, clients=[here[0]]).server == (here[1],)
-        with pytest.raises(UsageError, match="one for the clients"):
-            place(1, server=[here[0]], clients=[here[0]])
-    with pytest.raises(UsageError, match=f"machine.cores={max(1, len(here) - 1)}"):
-        place(len(here))
-    with pytest.raises(UsageError, match="server cores"):
-        place(1, server=[999])
+def test_lines_may_come_in_any_order_and_at_once() -> None:
+    program = "import sys; sys.stdout.write('done 1\\nmark a=2\\n'); sys.stdout.flush(); input()"
+    with Child("child", [*PYTHON, program]) as child:
+        assert child.expect("mark") == "a=2"
+        assert child.expect("done") == "1"
+
+
+def test_a_deadlock_is_told_even_where_something_else_is_awaited() -> None:
+    program = "print('deadlock a waits for b', flush=True); raise SystemExit(3)"
+    with Child("child", [*PYTHON, program]) as child, pytest.raises(Ended) as caught:
+        child.expect("mark")
+    assert str(caught.value) == "deadlock: a waits for b"
+
+
+def test_a_child_that_says_nothing_is_told_after_a_while() -> None:
+    with (
+        Child("child", [*PYTHON, "print('other 1', flush=True); input()"]) as child,
+        pytest.raises(MeasurementError, match="did not say 'ready' in 0.5 s"),
+    ):
+        child.expect("ready", 0.5)
+
+
+def test_where_something_has_failed_nobody_waits_for_a_farewell() -> None:
+    program = "import time; print('up', flush=True); time.sleep(100)"
+    with pytest.raises(KeyboardInterrupt), Child("child", [*PYTHON, program]) as child:
+        child.expect("up")
+        pid = child.pid
+        raise KeyboardInterrupt
+    assert gone(pid)

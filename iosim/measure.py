@@ -189,7 +189,7 @@ def plan_of(
     common = plans.Plan(
         model=model.kind,
         runtime=spec.runtime,
-        workload="open",
+        arrivals=plans.TIMES,
         server_cpus=placement.server,
         client_cpus=placement.clients,
         duration_ns=run.duration,
@@ -202,7 +202,7 @@ def plan_of(
     if kinds("workloads")[workload.kind].TRAFFIC == "items":
         return replace(
             common,
-            workload="items",
+            arrivals=plans.ITEMS,
             producers=options.producers,
             consumers=options.consumers,
             capacity=options.capacity,
@@ -211,7 +211,7 @@ def plan_of(
     own_work = scenario.server.own_work
     return replace(
         common,
-        workload="closed" if schedule.think is not None else "open",
+        arrivals=plans.USERS if schedule.think is not None else plans.TIMES,
         steps=_steps(scenario),
         devices=tuple(
             plans.DevicePlan(

@@ -5,6 +5,7 @@
     load        the clients' process, which is also every device
     kernel      the simulated kernel's syscalls, made for real
     handler     what a server does with a request
+    pipeline    what the programs that make and use items are given
     native/     server and load once more, as C programs
 
 What `iosim.measure` and the two processes say to each other, in lines on stdin and stdout:
@@ -18,6 +19,20 @@ What `iosim.measure` and the two processes say to each other, in lines on stdin 
                                    < mark
                                    > mark clock_ns=... voluntary=... ...
       > done late_p99_ns=... ...     at start + duration_ns; `responses` is written
+
+A pipeline (workload `items`) has its load in itself: there is no other process.
+
+    serve FOLDER 0
+      > ready
+      < start NS
+      < mark
+      > mark clock_ns=... voluntary=... ...
+      > done                         at start + duration_ns; `responses`, `order` are written
+
+It makes no item from start + duration_ns on. Its `responses` has a row for each item that has
+been made: intended_ns and sent_ns are when that was, answered_ns when it had been used. `order`
+shows the first steps: P an item made, C one taken. A deadlock is said as `deadlock TEXT`, which
+names the threads and the locks; the process ends with exit code 3, at any time after `start`.
 
 Either may say `error TEXT` instead, and ends with exit code 2. Both end at once when their
 stdin is closed, when their parent dies, and after `limit_s` of their plan.

@@ -127,8 +127,12 @@ def exchange(kernel: Kernel, server: Server, device: Device, query: Query) -> No
     socket, _ = server.connection_to(kernel, device)
     while True:
         kernel.sendto(socket, query, QUERY_BYTES)
-        while kernel.recvfrom(socket) is PARTIAL:
+        while (message := kernel.recvfrom(socket)) is PARTIAL:
             pass
+        if message is EOF:
+            kernel.close(socket)
+            query.request.failed = True
+            return
         if not query.try_again():
             break
     server.release(device, socket)
@@ -268,7 +272,7 @@ class Jobs:
     def _start_call(self, device: Device, query: Query) -> None:
         socket, is_new = self._server.connection_to(self._kernel, device)
         if is_new:
-            self._kernel.set_nonblocking(socket)
+            socket.nonblocking = True
             self._watch(socket)
         self._kernel.sendto(socket, query, QUERY_BYTES)
 

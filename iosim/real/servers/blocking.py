@@ -1,6 +1,7 @@
 """Synchronous blocking I/O: a thread per connection, asleep in the kernel.
 
 Twin of: iosim/io_models/blocking.py
+Validated by: tests/real/test_servers.py, tests/real/test_twins.py
 """
 
 from dataclasses import dataclass

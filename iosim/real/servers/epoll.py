@@ -1,11 +1,14 @@
 """I/O multiplexing with epoll(7): a thread, or some, told what is ready.
 
 Twin of: iosim/io_models/epoll.py
+Validated by: tests/real/test_servers.py, tests/real/test_twins.py
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from select import EPOLLET, EPOLLEXCLUSIVE, EPOLLIN, EPOLLONESHOT, EPOLLOUT, epoll
+from threading import Lock
 
 from iosim.real.handler import Jobs, OwnWork, Server
 from iosim.real.kernel import EAGAIN, Kernel, Socket
@@ -25,9 +28,16 @@ class Options:
 class Watched:
     """An epoll, and the sockets that it watches by their descriptors."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, shared: bool) -> None:
         self.epoll: epoll = kernel.epoll_create1()
         self.sockets: dict[int, Socket] = {}
+        # Whether several threads may read the same socket at once.
+        self.shared = shared
+
+
+def listeners(options: Options) -> int:
+    """How many listeners there have to be before the first client comes."""
+    return options.workers if options.sharing == "reuseport" else 1
 
 
 def main(kernel: Kernel, server: Server, options: Options) -> None:
@@ -49,14 +59,22 @@ def event_loop(
     how = EPOLLET if edge else EPOLLONESHOT if one_shot else 0
 
     def watch(socket: Socket) -> None:
+        if watched.shared:
+            socket.reader = Lock()
         sockets[socket.fd] = socket
         epoll.register(socket.fd, EPOLLIN | how)
 
     def wait_for(socket: Socket, events: int) -> None:
-        epoll.modify(socket.fd, events | how)
+        with suppress(OSError):  # another worker may have closed it
+            epoll.modify(socket.fd, events | how)
+
+    def watches(socket: Socket) -> bool:
+        # It, and not a later one with its descriptor.
+        return sockets.get(socket.fd) is socket
 
     def forget(socket: Socket) -> None:
-        del sockets[socket.fd]
+        if watches(socket):
+            del sockets[socket.fd]
 
     jobs = Jobs(kernel, server, watch, wait_for, forget)
     while True:
@@ -67,7 +85,7 @@ def event_loop(
         for socket in events:
             if socket is server.listener:
                 while (connection := kernel.accept4(socket)) is not EAGAIN:
-                    kernel.set_nonblocking(connection)
+                    connection.nonblocking = True
                     watch(connection)
                     if options.workers > 1:
                         break
@@ -76,7 +94,7 @@ def event_loop(
                     pass
             else:
                 jobs.on_readable(socket)
-                if one_shot and socket.fd in sockets:
+                if one_shot and watches(socket):
                     wait_for(socket, EPOLLIN if jobs.may_read(socket) else EPOLLOUT)
         if jobs.sleeping:
             jobs.run_due()
@@ -86,8 +104,8 @@ def event_loop(
 
 def watch_listener(kernel: Kernel, listener: Socket, options: Options) -> Watched:
     """A new epoll, which watches `listener`."""
-    watched = Watched(kernel)
-    kernel.set_nonblocking(listener)
+    watched = Watched(kernel, options.workers > 1 and options.sharing == "shared_epoll")
+    listener.nonblocking = True
     exclusive = options.workers > 1 and options.sharing == "exclusive"
     watched.sockets[listener.fd] = listener
     watched.epoll.register(listener.fd, EPOLLIN | (EPOLLEXCLUSIVE if exclusive else 0))
@@ -103,7 +121,7 @@ def start_workers(kernel: Kernel, server: Server, options: Options) -> None:
     else:  # a connection to a device is watched by one epoll: not lent to another's worker
         servers = [replace(one, idle_sockets={}) for one in servers]
     if options.sharing == "reuseport":
-        for one, listener in zip(servers, kernel.listen_reuseport(options.workers), strict=True):
+        for one, listener in zip(servers, kernel.machine.listeners, strict=True):
             one.listener = listener
     for number, one in enumerate(servers[1:], 1):
         program = partial(work, server=one, options=options, watched=watched)

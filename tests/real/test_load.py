@@ -197,6 +197,18 @@ def test_more_than_may_wait_are_refused(load: Make) -> None:
     assert [each.sent_ns >= 0 for each in outcome.responses] == [True] * 2 + [False] * 4
 
 
+def test_who_has_waited_makes_room_for_others(load: Make) -> None:
+    def late(connection: Connection) -> None:
+        while True:
+            row = connection.request()
+            time.sleep(0.05)
+            connection.answer(row)
+
+    rows = [at(0), at(0), at(600), at(600)]
+    outcome, _ = run(load(rows, waiting=1, duration_ns=1_500 * MS), late)
+    assert outcome.states == [ANSWERED] * 4
+
+
 # --------------------------------------------------------------------------------- patience
 
 
@@ -351,6 +363,37 @@ def test_a_connection_that_the_server_resets_is_lost(load: Make) -> None:
     outcome, _ = run(load([at(0)], timeout_ns=100 * MS), reset)
     assert outcome.states == [TIMED_OUT]
     assert outcome.done["connections_lost"] == 1
+
+
+def test_what_was_lost_is_not_answered_on_the_next_connection(load: Make) -> None:
+    def hang_up(connection: Connection) -> None:
+        row = connection.request()
+        if connection.number > 0:
+            connection.answer(0)
+            connection.answer(row)
+            connection.request()
+
+    outcome, found = run(load([at(0), at(200)], duration_ns=600 * MS), hang_up)
+    assert found == [[0], [1]]
+    assert outcome.states == [IN_FLIGHT, ANSWERED]
+    assert outcome.done["wrong"] == 1
+
+
+def test_who_times_out_before_there_is_a_connection_leaves_its_place(load: Make) -> None:
+    started = load([at(0), at(700)], lifetime=9, timeout_ns=50 * MS, duration_ns=1_500 * MS)
+    started.hear("devices")
+    with sockets.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.settimeout(20)
+        started.start(listener.getsockname()[1])
+        time.sleep(0.3)  # connections are refused, and the first request times out
+        listener.listen()
+        with listener.accept()[0] as socket:
+            assert Connection(socket, 0).request() == 1
+            outcome = started.outcome()
+    assert outcome.states[0] == TIMED_OUT
+    assert outcome.responses[0].sent_ns == -1
+    assert started.leave() == 0
 
 
 # --------------------------------------------------------------------------------- slowness

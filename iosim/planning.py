@@ -213,7 +213,7 @@ def plan_of(
     common = plans.Plan(
         model=model.kind,
         runtime=spec.runtime,
-        workload="open",
+        arrivals="times",
         server_cpus=placement.server,
         client_cpus=placement.clients,
         duration_ns=run.duration,
@@ -226,7 +226,7 @@ def plan_of(
     if kinds("workloads")[workload.kind].TRAFFIC == "items":
         return replace(
             common,
-            workload="items",
+            arrivals="items",
             producers=options.producers,
             consumers=options.consumers,
             capacity=options.capacity,
@@ -235,7 +235,7 @@ def plan_of(
     own_work = scenario.server.own_work
     return replace(
         common,
-        workload="closed" if schedule.think is not None else "open",
+        arrivals="users" if schedule.think is not None else "times",
         steps=steps_of(scenario),
         devices=tuple(
             plans.DevicePlan(
@@ -279,7 +279,7 @@ def shortened(
     if plan.duration_ns <= duration_ns:
         return plan, schedule.table
     table = schedule.table
-    if plan.workload == "open":
+    if plan.arrivals == "times":
         intended_ns = schedule.column(0)
         rows = sum(ns < duration_ns for ns in intended_ns)
         table = table[: rows * schedule.columns]

@@ -25,7 +25,7 @@ What `iosim.real.run` and the two processes say to each other, in lines on stdin
                                    > mark clock_ns=... voluntary=... ...
       > done late_p99_ns=... ...     at start + duration_ns; `responses` is written
 
-A pipeline (workload `items`) has its load in itself: there is no other process.
+A pipeline (arrivals of `items`) has its load in itself: there is no other process.
 
     serve FOLDER 0
       > ready

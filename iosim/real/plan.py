@@ -10,20 +10,20 @@ order; `requests` and `think` hold 64-bit integers in the machine's byte order.
     step cpu                        the handler's, in order: cpu, sleep,
     step call 0 3                   or call DEVICE ATTEMPTS
     device socket 16                INTERFACE (socket, blocking) and CONCURRENCY (0: no limit)
-    workload open                   or closed, or items
+    arrivals times                  or users, or items
     ...                             and the numbers of `Plan`, by their names there
 
 `requests`: a row for each request, `columns` wide:
 
-    intended_ns   from the start of the load; where closed it is decided on the way: -1
-    client        who asks, from 0; where closed -1
+    intended_ns   from the start of the load; of users it is decided on the way: -1
+    client        who asks, from 0; of users -1
     request_bytes, reply_bytes
     and for each step: cpu, sleep: ns; call: for each attempt service_ns * 2 + (1 if it fails);
     -2: the request has no such step, as it is of another class
 
-A closed workload uses the rows in the order of asking, and again from the first when they are
-used up; its user u thinks `think[u][k % THINK_TIMES]` ns before asking for the k-th time. Of
-`items`, a row has two columns: ns to produce and to consume.
+Users use the rows in the order of asking, and again from the first when they are used up; user u
+thinks `think[u][k % THINK_TIMES]` ns before asking for the k-th time. Of `items`, a row has two
+columns: ns to produce and to consume.
 
 On the wire a request and its answer begin with `HEADER`: the request's row, and how many bytes
 the message has, header included (`FAILED` set in an answer: it is an error); the rest is
@@ -52,6 +52,10 @@ NO_SUCH_STEP: Final = -2
 FIXED_COLUMNS: Final = 4
 """intended_ns, client, request_bytes, reply_bytes."""
 THINK_TIMES: Final = 256
+
+TIMES: Final = "times"
+USERS: Final = "users"
+ITEMS: Final = "items"
 
 CPU: Final = "cpu"
 CALL: Final = "call"
@@ -86,7 +90,7 @@ class Plan:
 
     model: str
     runtime: str
-    workload: str
+    arrivals: str
     server_cpus: tuple[int, ...]
     client_cpus: tuple[int, ...]
     duration_ns: int
@@ -103,7 +107,7 @@ class Plan:
     reply_bytes: int = 1024
     connections: int = 1
     users: int = 0
-    """Of a closed workload; user u has connection u."""
+    """User u has connection u."""
     lifetime: int = 0
     """Requests after which a client closes its connection and opens another."""
     pipeline: int = 1

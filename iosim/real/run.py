@@ -106,7 +106,7 @@ def _set_up(
     plan: plans.Plan, folder: Path, programs: Programs, stack: ExitStack
 ) -> tuple[Child, Child]:
     """The server, ready to be asked; and the process that makes the load."""
-    if plan.workload == "items":
+    if plan.arrivals == "items":
         server = stack.enter_context(Child("server", programs.server, folder, 0))
         server.expect("ready")
         return server, server

@@ -21,7 +21,7 @@ MS = 1_000_000
 FIXED: dict[str, Any] = {
     "model": "epoll",
     "runtime": "native",
-    "workload": "open",
+    "arrivals": "times",
     "server_cpus": (0,),
     "client_cpus": tuple(os.sched_getaffinity(0)),
     "duration_ns": 500 * MS,

@@ -248,7 +248,7 @@ def serving(
     plan = Plan(
         model=model,
         runtime="native",
-        workload=numbers.pop("workload", "open"),
+        arrivals=numbers.pop("arrivals", "times"),
         server_cpus=tuple(os.sched_getaffinity(0)),
         client_cpus=(),
         duration_ns=numbers.pop("duration_ns", 0),

@@ -1,4 +1,4 @@
-"""The native load against a scripted server: counts, states, order and content."""
+"""The load, native and in Python, against a scripted server: counts, states, order, content."""
 
 import os
 import resource
@@ -39,28 +39,29 @@ from loading import (
 from iosim.real import compiler
 from iosim.real.plan import QUERY, QUERY_BYTES, DevicePlan, Step
 
-pytestmark = pytest.mark.skipif(
-    not any(map(shutil.which, compiler.COMPILERS)), reason="there is no C compiler"
-)
-
 Make = Callable[..., Load]
+Command = list[str | Path]
 
 
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The load generator, compiled into a cache of its own."""
+@pytest.fixture(scope="module", params=["native", "python"])
+def command(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Command:
+    """What starts the load: a program, compiled into a cache of its own, or the interpreter."""
+    if request.param == "python":
+        return [sys.executable, "-m", "iosim.real.load"]
+    if not any(map(shutil.which, compiler.COMPILERS)):
+        pytest.skip("there is no C compiler")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        return compiler.load()
+        return [compiler.load()]
 
 
 @pytest.fixture
-def load(program: Path, tmp_path: Path) -> Iterator[Make]:
+def load(command: Command, tmp_path: Path) -> Iterator[Make]:
     """Start the load's process on a plan: rows, think times, and the plan's numbers."""
     loads: list[Load] = []
 
     def start(rows: Any, think: Any = None, **numbers: Any) -> Load:
-        loads.append(Load([program], tmp_path / f"plan {len(loads)}", rows, think, **numbers))
+        loads.append(Load(command, tmp_path / f"plan {len(loads)}", rows, think, **numbers))
         return loads[-1]
 
     yield start
@@ -194,6 +195,18 @@ def test_more_than_may_wait_are_refused(load: Make) -> None:
     assert sorted(found) == [[0], [1]]
     assert outcome.states == [IN_FLIGHT] * 5 + [REFUSED]
     assert [each.sent_ns >= 0 for each in outcome.responses] == [True] * 2 + [False] * 4
+
+
+def test_who_has_waited_makes_room_for_others(load: Make) -> None:
+    def late(connection: Connection) -> None:
+        while True:
+            row = connection.request()
+            time.sleep(0.05)
+            connection.answer(row)
+
+    rows = [at(0), at(0), at(600), at(600)]
+    outcome, _ = run(load(rows, waiting=1, duration_ns=1_500 * MS), late)
+    assert outcome.states == [ANSWERED] * 4
 
 
 # --------------------------------------------------------------------------------- patience
@@ -352,6 +365,37 @@ def test_a_connection_that_the_server_resets_is_lost(load: Make) -> None:
     assert outcome.done["connections_lost"] == 1
 
 
+def test_what_was_lost_is_not_answered_on_the_next_connection(load: Make) -> None:
+    def hang_up(connection: Connection) -> None:
+        row = connection.request()
+        if connection.number > 0:
+            connection.answer(0)
+            connection.answer(row)
+            connection.request()
+
+    outcome, found = run(load([at(0), at(200)], duration_ns=600 * MS), hang_up)
+    assert found == [[0], [1]]
+    assert outcome.states == [IN_FLIGHT, ANSWERED]
+    assert outcome.done["wrong"] == 1
+
+
+def test_who_times_out_before_there_is_a_connection_leaves_its_place(load: Make) -> None:
+    started = load([at(0), at(700)], lifetime=9, timeout_ns=50 * MS, duration_ns=1_500 * MS)
+    started.hear("devices")
+    with sockets.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.settimeout(20)
+        started.start(listener.getsockname()[1])
+        time.sleep(0.3)  # connections are refused, and the first request times out
+        listener.listen()
+        with listener.accept()[0] as socket:
+            assert Connection(socket, 0).request() == 1
+            outcome = started.outcome()
+    assert outcome.states[0] == TIMED_OUT
+    assert outcome.responses[0].sent_ns == -1
+    assert started.leave() == 0
+
+
 # --------------------------------------------------------------------------------- slowness
 
 
@@ -412,13 +456,13 @@ def test_slow_readers_take_their_time(load: Make) -> None:
         assert response.answered_ns - response.sent_ns >= 249 * MS
 
 
-# -------------------------------------------------------------------------- closed workload
+# ----------------------------------------------------------------------------------- users
 
 
 def test_users_think_and_ask_in_turn(load: Make) -> None:
     rows = [(-1, -1, 16, 16)] * 5
     think = [[(user + 1) * 10 * MS] * 256 for user in range(3)]
-    started = load(rows, think, workload="closed", users=3, connections=3, duration_ns=300 * MS)
+    started = load(rows, think, arrivals="users", users=3, connections=3, duration_ns=300 * MS)
     outcome, found = run(started, echo)
     count = len(outcome.responses)
     assert outcome.states.count(ANSWERED) >= count - 3
@@ -435,7 +479,7 @@ def test_users_think_and_ask_in_turn(load: Make) -> None:
 def test_each_users_think_times_are_its_own(load: Make) -> None:
     rows = [(-1, -1, 16, 16)] * 9
     think = [[number * 1_000_003 for number in range(1, 257)]]
-    started = load(rows, think, workload="closed", users=1, duration_ns=200 * MS)
+    started = load(rows, think, arrivals="users", users=1, duration_ns=200 * MS)
     outcome, _ = run(started, echo)
     last_ns = 0
     for number, response in enumerate(outcome.responses, 1):
@@ -447,7 +491,7 @@ def test_a_user_asks_again_after_a_timeout_and_all_its_retries(load: Make) -> No
     started = load(
         [(-1, -1, 16, 16)] * 4,
         [[20 * MS] * 256],
-        workload="closed",
+        arrivals="users",
         users=1,
         pipeline=9,
         timeout_ns=50 * MS,
@@ -678,7 +722,7 @@ def test_it_ends_itself_when_it_is_late(load: Make) -> None:
     assert started.process.wait(20) == -signal.SIGALRM
 
 
-def test_it_ends_with_its_parent(program: Path, load: Make, tmp_path: Path) -> None:
+def test_it_ends_with_its_parent(command: Command, load: Make) -> None:
     folder = load([at(0)]).folder
     # Its stdin stays open: somebody else holds it as well.
     keeps, written = os.pipe()
@@ -695,7 +739,7 @@ def test_it_ends_with_its_parent(program: Path, load: Make, tmp_path: Path) -> N
                 time.sleep(100)
                 """
             ),
-            program,
+            *command,
             folder,
         ],
         stdin=keeps,
@@ -726,7 +770,7 @@ def is_running(pid: int) -> bool:
 def test_it_says_what_is_wrong_with_the_plan(load: Make) -> None:
     for numbers, text in (
         ({"columns": 9}, "too short"),
-        ({"workload": "items"}, "items"),
+        ({"arrivals": "items"}, "items"),
         ({"connections": 0}, "client 0 of 0"),
         ({"steps": (Step("cpu"),)}, "5 columns are needed"),
         ({"slow": 1}, "slow clients send 0 bytes"),

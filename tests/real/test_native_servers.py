@@ -469,7 +469,7 @@ def pipeline(
         model,
         options,
         [[ns, ns]] * 10,
-        workload="items",
+        arrivals="items",
         producers=2,
         consumers=2,
         capacity=4,

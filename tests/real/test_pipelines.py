@@ -11,7 +11,7 @@ US = 1000
 ITEMS = [(20 * US, 20 * US), (30 * US, 10 * US), (0, 50 * US)]
 DURATION_NS = 300_000 * US
 PLANNED = {
-    "workload": "items",
+    "arrivals": "items",
     "capacity": 4,
     "producers": 1,
     "consumers": 1,

@@ -11,7 +11,7 @@ from iosim.real.plan import CALL, CPU, SLEEP, DevicePlan, Plan, Step
 PLAN = Plan(
     model="epoll",
     runtime="cpython",
-    workload="closed",
+    arrivals="users",
     server_cpus=(0, 2),
     client_cpus=(1,),
     duration_ns=10**9,

@@ -20,7 +20,7 @@
 struct client *clients;
 struct counts counts;
 
-static bool closed_workload;
+static bool by_users;
 static uint32_t next_row;     /* of `requests`, to be offered next */
 static struct heap deadlines; /* of requests, answered ones included until they come up */
 static int64_t n_waiting;
@@ -99,7 +99,7 @@ static void ask(void *what, uint32_t tag, int64_t due_ns)
     next_row = next_row + 1 < plan->rows ? next_row + 1 : 0;
 }
 
-/* A closed workload's user thinks, and asks again. */
+/* A user thinks, and asks again. */
 static void think(struct client *client, int64_t at_ns)
 {
     const int64_t *times = plan->think + client->number * THINK_TIMES;
@@ -110,7 +110,7 @@ static void think(struct client *client, int64_t at_ns)
 
 static void ended(struct request *request, int64_t at_ns)
 {
-    if (closed_workload)
+    if (by_users)
         think(request->client, at_ns);
 }
 
@@ -243,9 +243,9 @@ static void check_row(const int64_t *row, int64_t *longest, int64_t *last_ns)
         || reply_bytes > MOST_BYTES)
         give_up("a request of %lld bytes, an answer of %lld", (long long)request_bytes,
                 (long long)reply_bytes);
-    if (!closed_workload && (row[CLIENT] < 0 || row[CLIENT] >= plan->connections))
+    if (!by_users && (row[CLIENT] < 0 || row[CLIENT] >= plan->connections))
         give_up("client %lld of %lld", (long long)row[CLIENT], (long long)plan->connections);
-    if (!closed_workload && row[INTENDED_NS] < *last_ns)
+    if (!by_users && row[INTENDED_NS] < *last_ns)
         give_up("a request at %lld ns after one at %lld ns", (long long)row[INTENDED_NS],
                 (long long)*last_ns);
     *last_ns = row[INTENDED_NS];
@@ -255,10 +255,10 @@ static void check_row(const int64_t *row, int64_t *longest, int64_t *last_ns)
 
 void prepare_clients(void)
 {
-    closed_workload = strcmp(plan->workload, "closed") == 0;
-    if (!closed_workload && strcmp(plan->workload, "open") != 0)
-        give_up("a load of %s?", plan->workload);
-    if (plan->users > plan->connections || (closed_workload && !plan->rows))
+    by_users = strcmp(plan->arrivals, "users") == 0;
+    if (!by_users && strcmp(plan->arrivals, "times") != 0)
+        give_up("arrivals of %s?", plan->arrivals);
+    if (plan->users > plan->connections || (by_users && !plan->rows))
         give_up("%lld users, %lld connections, %lld rows", (long long)plan->users,
                 (long long)plan->connections, (long long)plan->rows);
     if (plan->slow && (plan->piece_bytes <= 0 || plan->gap_ns <= 0))
@@ -283,13 +283,13 @@ void prepare_clients(void)
 
 void start_clients(void)
 {
-    for (int64_t user = 0; closed_workload && user < plan->users; user++)
+    for (int64_t user = 0; by_users && user < plan->users; user++)
         think(&clients[user], start_ns);
 }
 
 static int64_t next_offer_ns(void)
 {
-    if (closed_workload || start_ns == NEVER || next_row >= plan->rows)
+    if (by_users || start_ns == NEVER || next_row >= plan->rows)
         return NEVER;
     return start_ns + plan_row(plan, next_row)[INTENDED_NS];
 }

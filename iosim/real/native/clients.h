@@ -36,7 +36,7 @@ struct client {
     uint32_t tag;      /* how often its connection has been closed */
     int64_t places;    /* further requests that may be under way */
     int64_t sent;      /* requests, on this connection */
-    uint64_t thoughts; /* of a closed workload's user: times it has asked */
+    uint64_t thoughts; /* of a user: times it has asked */
     struct queue waiting, pending, under_way;
     struct client *next_wanting;
     /* Sending. */

@@ -101,8 +101,8 @@ static void read_line(struct plan *plan, char *line, int *column)
         plan->model = copy(rest);
     else if (strcmp(line, "runtime") == 0)
         plan->runtime = copy(rest);
-    else if (strcmp(line, "workload") == 0)
-        plan->workload = copy(rest);
+    else if (strcmp(line, "arrivals") == 0)
+        plan->arrivals = copy(rest);
     else if (strcmp(line, "server_cpus") == 0)
         read_cpus(&plan->server_cpus, rest);
     else if (strcmp(line, "client_cpus") == 0)
@@ -162,17 +162,17 @@ struct plan *read_plan(const char *folder)
     }
     free(line);
     fclose(file);
-    if (!plan->model || !plan->workload)
-        give_up("%s: no model or no workload", path);
+    if (!plan->model || !plan->arrivals)
+        give_up("%s: no model or no arrivals", path);
     for (int i = 0; i < plan->n_steps; i++)
         if (plan->steps[i].kind == STEP_CALL
             && (plan->steps[i].device < 0 || plan->steps[i].device >= plan->n_devices))
             give_up("%s: step %d calls no device", path, i);
-    bool items = strcmp(plan->workload, "items") == 0;
+    bool items = strcmp(plan->arrivals, "items") == 0;
     if (!items && plan->columns < column)
         give_up("%s: %d columns are needed", path, column);
     plan->requests = map_table(folder, "requests", plan->rows * plan->columns);
-    if (strcmp(plan->workload, "closed") == 0)
+    if (strcmp(plan->arrivals, "users") == 0)
         plan->think = map_table(folder, "think", plan->users * THINK_TIMES);
     return plan;
 }

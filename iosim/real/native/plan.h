@@ -51,7 +51,7 @@ struct cpus {
     X(producers) X(consumers) X(capacity) X(spin)
 
 struct plan {
-    char *model, *runtime, *workload;
+    char *model, *runtime, *arrivals;
     struct cpus server_cpus, client_cpus;
 #define NUMBER(name) int64_t name;
     PLAN_NUMBERS(NUMBER)
@@ -61,7 +61,7 @@ struct plan {
     struct step steps[MOST_STEPS];
     struct device_plan devices[MOST_DEVICES];
     const int64_t *requests; /* rows x columns */
-    const int64_t *think;    /* users x THINK_TIMES, of a closed workload */
+    const int64_t *think;    /* users x THINK_TIMES, of users */
 };
 
 /* The plan in `folder`; gives up if it cannot be read. */

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
@@ -48,6 +49,7 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
+            env=_environment(),
             start_new_session=True,  # Ctrl-C is for us, who then end it
         )
 
@@ -121,6 +123,13 @@ class Child:
             return "it has closed its output"
         written = process.stderr.read().decode(errors="replace").strip().splitlines()
         return written[-1] if written else how_ended(code)
+
+
+def _environment() -> dict[str, str]:
+    """Ours, in which Python finds this very iosim wherever it is started."""
+    here = str(Path(__file__).parents[2])
+    others = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([here, *([others] if others else [])])}
 
 
 def how_ended(code: int) -> str:

@@ -162,6 +162,7 @@ def _open(scenario: Scenario, streams: Streams, workload: Any, asked: Iterator[A
         network=SimpleNamespace(free_ns=0, fixed_delays_ns=None),
         clients=range(options.connections.total),
         at_arrival=False,
+        quiet=False,
         offer_later=offer_later,
     )
     where = (scenario.folder,) if hasattr(workload, "check_files") else ()

@@ -166,7 +166,8 @@ static void add_own(struct usage *usage)
     usage->system_ns += ns_of(all.ru_stime) - ns_of(own.ru_stime);
     usage->threads += status_of(getpid(), "Threads") - 1;
     usage->rss_bytes += status_of(getpid(), "VmRSS") << 10;
-    usage->peak_bytes += all.ru_maxrss << 10;
+    /* Not ru_maxrss, which remembers the parent before exec(2). */
+    usage->peak_bytes += status_of(getpid(), "VmHWM") << 10;
 }
 
 /* A process that has been forked. Its memory: what it does not share with a file. */

@@ -101,7 +101,7 @@ def place(
 def check_measurable(scenario: Scenario) -> tuple[str, ...]:
     """What is odd about measuring it here. Raises UsageError for what cannot be."""
     machine = scenario.machine
-    if machine.network.kind != "loopback":
+    if not hasattr(kinds("devices")[machine.network.kind], "IS_HERE"):
         raise UsageError(
             f"{scenario.name}: machine.network: {machine.network.kind} cannot be measured here: "
             "servers and clients meet on the loopback; measure with --set machine.network=loopback"

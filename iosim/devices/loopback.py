@@ -17,6 +17,8 @@ from iosim.machine.sockets import Arrival, Socket
 from iosim.streams import Streams
 
 ROLE = "network"
+IS_HERE = True
+"""This machine has it: servers can be measured on it."""
 
 
 class Options(BaseOptions):

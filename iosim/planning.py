@@ -113,7 +113,7 @@ def check_measurable(scenario: Scenario) -> tuple[str, ...]:
             "machine.host_noise is only simulated: this machine has a host of its own, whose part "
             "is measured"
         )
-    if machine.scheduler.kind != "eevdf":
+    if not hasattr(kinds("schedulers")[machine.scheduler.kind], "IS_HERE"):
         warnings.append(
             f"machine.scheduler: {machine.scheduler.kind} is only simulated: here it is the "
             f"kernel's, Linux {os.uname().release}"

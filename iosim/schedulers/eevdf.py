@@ -29,6 +29,9 @@ from iosim.choice import Options as BaseOptions
 from iosim.machine.thread import Thread
 from iosim.units import Duration, PositiveDuration
 
+IS_HERE = True
+"""This machine has it: real servers run under it."""
+
 
 class Options(BaseOptions):
     """Linux's default: virtual deadlines, stored lag, delayed dequeue."""

@@ -1,6 +1,6 @@
 """What every I/O model costs to simulate, and every extra of workload, devices and host.
 
-    python benchmarks/breadth.py [models] [extras] [--seconds 0.5] [--repeat 3]
+    python benchmarks/breadth.py [models|extras] [--seconds 0.5] [--repeat 3]
 
 `models`: simulated requests per second of CPU time for each model, at 100 and at 10,000
 connections, beside `epoll` at 100; `events`: SimPy events a request. `extras`: the CPU time of a
@@ -80,15 +80,14 @@ EXTRAS: Mapping[str, Extra] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="*", choices=["models", "extras"], default=[])
+    parser.add_argument("what", nargs="?", choices=["models", "extras", "both"], default="both")
     parser.add_argument("--seconds", type=float, default=0.5, help="simulated time of each run")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each")
     arguments = parser.parse_args()
-    what = arguments.what or ["models", "extras"]
     Runs(scenario("epoll", 100, 0.1, {}, RATE_PER_S[100])).once_more()  # all modules are loaded
-    if "models" in what:
+    if arguments.what != "extras":
         models(arguments.seconds, arguments.repeat)
-    if "extras" in what:
+    if arguments.what != "models":
         extras(arguments.seconds, arguments.repeat)
 
 

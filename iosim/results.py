@@ -9,12 +9,15 @@ Not done: comparing results.
 Validated by: tests/unit/test_results.py, tests/cli
 """
 
+import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from html import escape
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from iosim.histogram import Histogram
+from iosim.machine.costs import Costs
 from iosim.metrics import describe, measure_all, measure_promised, per, why_undefined
 from iosim.record import Record, RequestRecord, ThreadRecord
 from iosim.scenario import Scenario
@@ -24,7 +27,7 @@ from iosim.statistics import Estimate, no_finer, not_negative, student_t
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class ModelResult:
     metrics: Mapping[str, Estimate] = field(default_factory=dict)
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     """By the objective's line."""
+    values: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+    """What each replication says of a metric, in the order of `records`."""
     reasons: Mapping[str, str] = field(default_factory=dict)
     """Why a verdict is what it is, where the interval does not tell; by the same line."""
 
@@ -72,18 +77,16 @@ def model_result(
     """Put a model's replications together and judge the scenario's objectives."""
     records = tuple(sorted(records, key=lambda record: record.replication))
     measured = [measure_all(record) for record in records]
-    names = dict.fromkeys(name for values in measured for name in values)
-    metrics = {
-        name: _estimate(
-            name,
-            [
-                values[name] if name in values else _absent(name, record)
-                for values, record in zip(measured, records, strict=True)
-            ],
+    names = dict.fromkeys(name for own in measured for name in own)
+    values = {
+        name: tuple(
+            own[name] if name in own else _absent(name, record)
+            for own, record in zip(measured, records, strict=True)
         )
         for name in names
     }
-    result = ModelResult(kind, label, records, error, metrics)
+    metrics = {name: _estimate(name, found) for name, found in values.items()}
+    result = ModelResult(kind, label, records, error, metrics, values=values)
     judged = {slo.text: _judged(slo, result) for slo in scenario.slos}
     return replace(
         result,
@@ -133,6 +136,8 @@ class Results:
     """What to know of the scenario before trusting any of the numbers."""
     machine: Mapping[str, Any] | None = None
     """On which it was measured."""
+    costs: Costs | None = None
+    """What everything cost where it was simulated."""
     saturation: bool = False
     """Whether the models were asked as fast as they answer: their throughput is the most."""
 
@@ -166,6 +171,7 @@ class Results:
             "seed": self.scenario.run.seed,
             "profile": self.profile or None,
             "profile_sha256": self.profile_digest or None,
+            "provenance": _provenance(self),
             **({"saturation": _saturations(self)} if self.saturation else {}),
             **({"machine": dict(self.machine)} if self.machine is not None else {}),
             "models": [_model_document(model) for model in self.models],
@@ -239,6 +245,34 @@ class Results:
         )
 
 
+def _provenance(results: Results) -> dict[str, Any]:
+    """What, besides scenario and seed, the numbers depend on: `iosim rerun` starts from it."""
+    from importlib.metadata import version
+
+    costs = {} if results.costs is None else {"costs": results.costs.to_data()}
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("simpy", "numpy")},
+        "platform": platform.platform(),
+        **costs,
+    }
+
+
+PERCENTILES = (
+    *(0, *range(5, 100, 5), 97, 98, 99, 99.5, 99.75, 99.9, 99.95, 99.99, 99.995, 99.999),
+)
+"""Of response times, as far as ten responses lie beyond."""
+
+
+def _distribution(model: ModelResult) -> list[list[float]]:
+    """Response times of all replications together: pairs of a percentile and its ns."""
+    histogram = Histogram()
+    for record in model.records:
+        histogram.merge(record.responses)
+    told = [q for q in PERCENTILES if histogram.count * (100 - q) >= 1_000]
+    return [[q, ns] for q in told if (ns := histogram.percentile(q)) is not None]
+
+
 def _model_document(model: ModelResult) -> dict[str, Any]:
     return {
         "model": model.kind,
@@ -255,10 +289,12 @@ def _model_document(model: ModelResult) -> dict[str, Any]:
                 "ci95": [estimate.low, estimate.high],
                 "n": estimate.n,
                 "unit": describe(name).unit,
+                "values": list(model.values.get(name, ())),
                 **_reason(model, name),
             }
             for name, estimate in model.metrics.items()
         },
+        "response_time_distribution_ns": _distribution(model),
         **_measurements(model),
     }
 

@@ -352,6 +352,7 @@ def simulate(
         scenario=scenario,
         profile=profile.name,
         profile_digest=profile.sha256,
+        costs=profile.costs,
         models=tuple(models),
         interrupted=interrupted,
         warnings=warnings,

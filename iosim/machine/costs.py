@@ -19,7 +19,9 @@ Validated by: tests/unit/test_costs.py, tests/unit/test_profile.py
 """
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 Table = tuple[tuple[int, int], ...]
 
@@ -307,6 +309,23 @@ class Costs:
         size = self.connection_bytes
         connection_refill_ns = tuple(ns * size >> 10 for ns in per_kib_ns)
         object.__setattr__(self, "connection_refill_ns", connection_refill_ns)
+
+    def to_data(self) -> dict[str, Any]:
+        """Every cost by its field, as plain data; `Costs.from_data` reads it."""
+        costs = ((cost.name, getattr(self, cost.name)) for cost in fields(self) if cost.init)
+        return {
+            name: [list(point) for point in cost] if isinstance(cost, tuple) else cost
+            for name, cost in costs
+        }
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> "Costs":
+        """Costs from `to_data`, or from the JSON of it. Raises TypeError for one that lacks."""
+        costs: dict[str, Any] = {
+            name: tuple((x, y) for x, y in cost) if isinstance(cost, list) else cost
+            for name, cost in data.items()
+        }
+        return cls(**costs)
 
     def leave_idle(self, idle_ns: int) -> tuple[int, int, int]:
         """(latency, CPU charged out of it, cold execution on top) after `idle_ns` idle."""

@@ -386,10 +386,10 @@ def test_warnings_are_no_longer_than_a_line() -> None:
 
 
 def test_a_log_shows_that_a_long_run_lives(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("iosim.cli.RARELY_S", 0)
+    monkeypatch.setattr("iosim.cli.output.RARELY_S", 0)
     assert "2 of 2 runs done" in run(TINY, "--model", "epoll").err
     assert "runs done" not in run(TINY, "--model", "epoll", "--quiet").err
-    monkeypatch.setattr("iosim.cli.RARELY_S", 1000)
+    monkeypatch.setattr("iosim.cli.output.RARELY_S", 1000)
     assert "runs done" not in run(TINY, "--model", "epoll").err
 
 

@@ -67,7 +67,4 @@ def test_a_kind_of_the_literature_gives_its_source(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_nothing_is_left_to_do(path: Path) -> None:
     assert not re.search(r"\b(TODO|FIXME|XXX|HACK)\b", path.read_text())
-    assert not re.search(r"^\s*print\(", path.read_text(), re.MULTILINE) or path.name in (
-        "cli.py",
-        "console.py",
-    )
+    assert not re.search(r"^\s*print\(", path.read_text(), re.MULTILINE)

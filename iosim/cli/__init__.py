@@ -1,0 +1,30 @@
+"""The command line: arguments in, one library call, text out.
+
+    iosim run SCENARIO         simulate it and print tables
+    iosim measure SCENARIO     run it for real on this machine, and print the same tables
+    iosim check SCENARIO...    tell every mistake, with line and column
+    iosim explain MODEL        one request's life, step by step
+    iosim list [WHAT [NAME]]   what there is to choose from
+    iosim schema               the scenario's JSON Schema, for editors
+    iosim init [FILE]          a commented scenario to start from
+
+Data goes to stdout; progress, warnings and errors go to stderr. Exit codes: 0; 1 a run
+ended in an error (a deadlock); 2 bad usage or scenario; 3 an objective fails; 4 an
+objective or the wanted precision is left undecided; 130 interrupted; 143 terminated.
+
+Each command is a file of its own, added by its name below, in the order that the help shows.
+
+Not done: no logic here. Slow libraries are imported by the command that needs them.
+Validated by: tests/cli
+"""
+
+from importlib import import_module
+
+from iosim.cli.frame import app, main
+
+COMMANDS = ("run", "measure", "check", "explain", "list", "schema", "init")
+
+for _name in COMMANDS:
+    import_module(f"{__name__}.{_name}")
+
+__all__ = ["app", "main"]

@@ -1,0 +1,71 @@
+"""`iosim run`: simulate a scenario and print tables."""
+
+import gc
+from typing import Annotated
+
+import typer
+
+from iosim.cli.frame import command
+from iosim.cli.loading import load, precision_of, selected
+from iosim.cli.options import (
+    Changes,
+    Exports,
+    Force,
+    Json,
+    Models,
+    ProfileName,
+    Quiet,
+    Replications,
+    ScenarioFile,
+    Seed,
+)
+from iosim.cli.output import progress_of
+from iosim.cli.showing import show
+
+
+@command()
+def run(
+    scenario: ScenarioFile,
+    model: Models = None,
+    changes: Changes = None,
+    seed: Seed = None,
+    replications: Replications = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", metavar="N", min=1, help="Processes at once; default: one a core."),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            "--precision",
+            metavar="5%@p99",
+            help="Replicate until the interval of this metric is so narrow.",
+        ),
+    ] = None,
+    profile: ProfileName = None,
+    json: Json = False,
+    export: Exports = None,
+    quiet: Quiet = False,
+    force: Force = False,
+) -> int:
+    """Simulate each I/O model of a scenario and print what came out."""
+    from iosim.report.export import Export
+
+    exports = [Export.to(path) for path in export or ()]
+    wanted = precision_of(precision)
+    loaded, costs = load(
+        scenario,
+        changes,
+        profile,
+        force,
+        last={"run.seed": seed, "run.replications": replications},
+    )
+    if model:
+        loaded = loaded.model_copy(update={"models": selected(loaded, model)})
+
+    from iosim.simulation import simulate
+
+    gc.enable()
+    with progress_of(quiet, "simulating") as progress:
+        results = simulate(loaded, costs, jobs, wanted, progress)
+    return show(results, exports, json, quiet)

@@ -114,7 +114,7 @@ class Model:
         copy_ns = REQUEST_BYTES * costs.recvfrom_per_kib_ns >> 10
         yield self.syscall("recvfrom", costs.recvfrom_ns + copy_ns)
         yield self.spend("refill", self.connection_refill_ns)
-        yield self.spend("user", request.demand_ns)
+        yield self.spend("user", request.demand_ns + costs.message_ns)
         copy_ns = REPLY_BYTES * costs.sendto_per_kib_ns >> 10
         yield self.syscall("sendto", costs.sendto_ns + copy_ns)
         yield self.spend("softirq", costs.receive_softirq_ns)

@@ -51,13 +51,24 @@ def expire(machine: "Machine", thread: Thread) -> None:
 class Calls:
     """A thread's access to the machine; the base of every family of syscalls."""
 
-    __slots__ = ("_caught_up_ns", "costs", "env", "machine", "syscalls", "thread", "woken_for")
+    __slots__ = (
+        "_caught_up_ns",
+        "costs",
+        "env",
+        "machine",
+        "message_ns",
+        "syscalls",
+        "thread",
+        "woken_for",
+    )
 
     def __init__(self, thread: Thread, machine: "Machine") -> None:
         self.thread = thread
         self.machine = machine
         self.env = machine.env
         self.costs = machine.costs
+        # What sendto charges of `message`; CPython's programs have done theirs before they call it.
+        self.message_ns = machine.costs.message_ns
         self.syscalls = machine.syscalls
         # When the thread last had others act before it without working off what it owes.
         self._caught_up_ns = -1
@@ -78,6 +89,10 @@ class Calls:
         thread.debt_ns += ns
         thread.core.cpu_ns[USER] += ns
         return OWED
+
+    def work_on_message(self) -> None:
+        """What the program does for a message: whose it is, what to answer. Plain call."""
+        self.thread.charge(USER, self.message_ns, "message")
 
     def settle(self) -> Generator[Any, Any, None]:
         """Work off what is owed: from here on the clock shows the thread's own time."""

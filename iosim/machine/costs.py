@@ -182,6 +182,8 @@ class Costs:
     timer_slack_ns: int
     """How late a sleeping thread's timer may fire, so as to share an interrupt."""
     # --- user space
+    message_ns: int
+    """A program's own work on a message that it answers: finding whose it is and what to do."""
     coroutine_switch_ns: int
     """Going from one coroutine to another in user space."""
     coroutine_longjmp_ns: int
@@ -202,6 +204,8 @@ class Costs:
     """A call's way from Python to the syscall and back."""
     cpython_lock_ns: int
     """Dropping or taking the interpreter lock uncontended."""
+    cpython_message_ns: int
+    """The same as `message`, for a program in CPython."""
     cpython_exception_ns: int
     """Raising and catching one, as EAGAIN does."""
     cpython_event_ns: int

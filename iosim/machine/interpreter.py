@@ -157,6 +157,7 @@ class CPythonKernel(Kernel):
         # Holds the lock and is not about to drop it.
         self.in_python = False
         self._handing_over = False
+        self.message_ns = 0
         machine.interpreters.setdefault(interpreter)
 
     def own_time_ns(self) -> int:
@@ -227,7 +228,11 @@ class CPythonKernel(Kernel):
         return self._outside(super().recvfrom(socket))
 
     def sendto(self, socket: Socket, message: Any, size_bytes: int) -> Generator[Any, Any, int]:
+        self.work_on_message()  # with the lock in hand
         return self._outside(super().sendto(socket, message, size_bytes))
+
+    def work_on_message(self) -> None:
+        self.thread.charge(USER, self.costs.cpython_message_ns, "message")
 
     def close(self, socket: Socket) -> Generator[Any, Any, None]:
         return self._outside(super().close(socket))

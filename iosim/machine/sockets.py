@@ -30,6 +30,7 @@ from iosim.machine.thread import (
     RUN,
     SOFTIRQ,
     SYSCALL,
+    USER,
     Thread,
     WaitQueue,
 )
@@ -293,8 +294,12 @@ class SocketCalls(Calls):
         # As calls of `charge`, written out: this is one of the simulator's busiest spots.
         segments, cpu_ns = thread.segments, thread.core.cpu_ns
         ns = costs.sendto_whole_ns + (size_bytes * costs.sendto_per_kib_ns >> 10)
+        if message_ns := self.message_ns:
+            segments.append((USER, message_ns, "message"))
+            cpu_ns[USER] += message_ns
         segments.append((ENTRY, ns, "sendto"))
         cpu_ns[ENTRY] += ns
+        ns += message_ns
         if peer.softirq_on_sender:
             softirq_ns = costs.receive_softirq_ns
             segments.append((SOFTIRQ, softirq_ns, "receive softirq"))
@@ -316,6 +321,7 @@ class SocketCalls(Calls):
         """`sendto` where the peer may be slower than the program."""
         thread, costs = self.thread, self.costs
         self.syscalls["sendto"] += 1
+        thread.charge(USER, self.message_ns, "message")
         thread.charge(ENTRY, costs.sendto_whole_ns, "sendto")
         if socket.peer is not None and socket.peer.softirq_on_sender:
             thread.charge(SOFTIRQ, costs.receive_softirq_ns, "receive softirq")

@@ -310,6 +310,8 @@ class UringCalls(SocketCalls):
         """Fill in an SQE; there must be room. Plain call."""
         assert not uring.full
         self.thread.charge(USER, self.costs.io_uring_fill_ns, "fill an SQE")
+        if sqe.kind is SEND:
+            self.work_on_message()
         if sqe.message is not None:
             sqe.message.pause(self.now_ns)
         uring.filled.append(sqe)

@@ -93,7 +93,7 @@ class Tap:
         end_ns = ready[0] + load_ns
         self.world.env.run(until=end_ns)
         self.open = False
-        self.world.env.run(until=end_ns + 60 * MS)
+        self.world.env.run(until=end_ns + 120 * MS)
 
 
 DRAINED = [case for case in CASES if case.situation not in ITEMS][::2]

@@ -35,7 +35,7 @@ def saturated(
                 }
             },
             "models": [model],
-            "run": {"duration": duration, "warm_up": "100ms"},
+            "run": {"duration": duration, "replications": 1, "warm_up": "100ms"},
         }
     )
     assert scenario.workload.options.connections.active_count == active

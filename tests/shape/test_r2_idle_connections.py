@@ -16,7 +16,8 @@ import pytest
 from saturation import per_s, saturated
 
 ACTIVE = 100
-HANDLER = ({"cpu": "5us"},)
+HANDLER = ({"cpu": "2us"},)
+"""Besides what the reference's program does for each message."""
 
 
 @cache

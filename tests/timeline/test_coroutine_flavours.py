@@ -145,5 +145,9 @@ def test_asyncio_costs_more_than_generators_and_saturates_earlier() -> None:
     cpu = [{"cpu": "20us"}]
     generators = run("coroutine", None, cpu, "cpython", costs, load_)
     asyncio = run("asyncio", None, cpu, "cpython", costs, load_)
-    assert asyncio.cores_ns[0]["user"] > 1.2 * generators.cores_ns[0]["user"]
+    besides_ns = [
+        record.cores_ns[0]["user"] - record.answered * (20_000 + costs.cpython_message_ns)
+        for record in (generators, asyncio)
+    ]
+    assert besides_ns[1] > 2 * besides_ns[0]
     assert asyncio.cores_ns[0]["idle"] < generators.cores_ns[0]["idle"]

@@ -225,3 +225,22 @@ def test_what_is_sent_to_a_peer_that_has_hung_up_is_kept_nowhere() -> None:
     bench.at(100, lambda: bench.spawn("a", sending(bench, socket, 300, 300)))
     # As a whole each, in a buffer of 90: nobody is told to wait for room.
     assert bench.run(9_000) == [(100, "sent 300"), (100, "sent 300")]
+
+
+@pytest.mark.parametrize(("cpython", "work_ns"), [(False, 100), (True, 700)])
+@pytest.mark.parametrize("buffered", [False, True])
+def test_a_program_works_on_a_message_before_it_sends_it(
+    cpython: bool, work_ns: int, buffered: bool
+) -> None:
+    bench = Bench(cpython=cpython, message_ns=100, cpython_message_ns=700, sendto_ns=10)
+    socket = narrow(bench) if buffered else bench.socket()
+
+    def program(kernel: Kernel) -> Steps:
+        yield from kernel.sendto(socket, Answer(), 30)
+        yield from kernel.settle()
+        bench.note("done")
+
+    bench.spawn("a", program)
+    assert (work_ns + 10, "done") in bench.run(5_000)
+    work = [(to_ns, cause) for _, _, to_ns, cause, label in bench.watch.work if label == "message"]
+    assert work == [(work_ns, "user")]

@@ -252,9 +252,10 @@ class TestDocument:
             "seed",
             "profile",
             "profile_sha256",
+            "provenance",
             "models",
         ]
-        assert document["schema_version"] == 1
+        assert document["schema_version"] == 2
         assert document["iosim_version"] == iosim.__version__
         assert document["source"] == "simulated"
         assert document["interrupted"] is False
@@ -283,6 +284,7 @@ class TestDocument:
             "slo_reasons": {},
             "replications": 2,
             "order": ["PC", "PP"],
+            "response_time_distribution_ns": [],
         }
         assert list(metrics) == list(pipeline.metrics)
         for name, metric in metrics.items():
@@ -292,12 +294,19 @@ class TestDocument:
                 "ci95": [estimate.low, estimate.high],
                 "n": estimate.n,
                 "unit": describe(name).unit,
+                "values": list(pipeline.values[name]),
             }
 
     def test_what_does_not_exist_is_null(self) -> None:
         document = results(NONE_ANSWERED, FAILED).to_document()
         silent, failed = document["models"]
-        nothing = {"mean": None, "ci95": [None, None], "n": 0, "unit": "ns"}
+        nothing = {
+            "mean": None,
+            "ci95": [None, None],
+            "n": 0,
+            "unit": "ns",
+            "values": [None, None],
+        }
         assert silent["metrics"]["response_time_p99_ns"] == nothing
         assert silent["metrics"]["throughput_per_s"]["ci95"] == [0, 0]
         assert (failed["metrics"], failed["replications"]) == ({}, 0)

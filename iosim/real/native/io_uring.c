@@ -223,14 +223,6 @@ static void submit_send(struct socket *socket, size_t bytes, enum purpose purpos
         socket->watched++;
 }
 
-/* Nonsense has come: whoever still sends hears of it when the socket is closed. After shutdown(2)
- * the kernel tells nobody that a full receive buffer has been read. */
-static void reset_when_closed(struct socket *socket)
-{
-    struct linger at_once = {1, 0};
-    setsockopt(socket->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-}
-
 /* Close it when nothing that is under way needs it any more. */
 static void close_when_done(struct socket *socket)
 {
@@ -337,11 +329,8 @@ static void on_bytes(struct socket *socket, const char *bytes, long count, bool 
         bytes += part;
         count -= part;
         last = count <= 0;
-        if (what == CLOSED) {
-            if (part > 0)
-                reset_when_closed(socket);
+        if (what == CLOSED)
             break;
-        }
         if (last && !more && !(what == MESSAGE && socket->kind == DEVICE))
             submit_recv(socket);
         if (what != MESSAGE)

@@ -171,6 +171,14 @@ static struct request *new_request(const struct plan *plan, struct socket *conne
     return request;
 }
 
+/* Nonsense has come: whoever still sends hears of it when the socket is closed. After shutdown(2)
+ * the kernel tells nobody that a full receive buffer has been read. */
+static void reset_when_closed(const struct socket *socket)
+{
+    struct linger at_once = {1, 0};
+    setsockopt(socket->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
 enum received take_in(struct server *server, struct socket *socket, const char *bytes, long count,
                       struct request **request)
 {
@@ -196,6 +204,7 @@ enum received take_in(struct server *server, struct socket *socket, const char *
         if (header.row >= server->plan->rows || header.size < least_bytes
             || header.size > MOST_BYTES) {
             socket->is_open = false;
+            reset_when_closed(socket);
             return CLOSED;
         }
         socket->wanted_bytes = header.size;

@@ -18,8 +18,9 @@
 
 #define MOST_PROBES 128
 #define MOST_FIGURES 64
-#define MOST_ARGUMENTS 8
+#define MOST_ARGUMENTS 9
 #define CLOCK_READINGS 501
+#define GAP_WIDTH 0.2
 
 struct place place;
 
@@ -65,6 +66,14 @@ void add(struct figure *figure, double sample)
 {
     if (figure->count < place.samples)
         figure->samples[figure->count++] = sample;
+}
+
+int all_full(void)
+{
+    for (int i = 0; i < figure_count; i++)
+        if (figures[i].count < place.samples)
+            return 0;
+    return 1;
 }
 
 void give_up(const char *format, ...)
@@ -179,6 +188,11 @@ double random_fraction(void)
     state ^= state >> 7;
     state ^= state << 17;
     return (double)(state >> 11) / (double)(UINT64_C(1) << 53);
+}
+
+int64_t random_gap_ns(long us)
+{
+    return (int64_t)((double)us * 1000 * (1 + GAP_WIDTH * (2 * random_fraction() - 1)));
 }
 
 int listen_on_loopback(struct sockaddr_in *where)

@@ -36,7 +36,9 @@ struct figure;
 struct figure *figure(const char *name, const char *param_format, ...)
     __attribute__((format(printf, 2, 3)));
 #define NO_PARAM "%s", ""
+/* A figure takes SAMPLES of them, and no more. */
 void add(struct figure *figure, double sample);
+int all_full(void); /* whether each has them */
 
 /* Say why it cannot be measured, and end. */
 void give_up(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
@@ -67,6 +69,9 @@ void join_thread(uintptr_t thread);
 
 /* Numbers at random, the same ones in each run. */
 double random_fraction(void);
+/* A gap within a fifth of `us`. */
+int64_t random_gap_ns(long us);
+#define MOST_GAPS 8 /* that a probe draws from: its arguments */
 
 /* Two ends of a TCP connection on loopback, without Nagle's delay. */
 void connect_on_loopback(int ends[2]);

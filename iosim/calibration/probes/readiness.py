@@ -77,13 +77,13 @@ def epoll_poll(place: Place, n: int, k: int) -> Series:
 
 @probe("epoll.poll|n={0};k={1}", arguments=_LARGE_WAITS, quick=False)
 def epoll_poll_of_many(place: Place, n: int, k: int) -> Series:
-    """The same of more than the second-level cache holds."""
+    """The same of n that are more than the second-level cache holds."""
     return epoll_poll(place, n, k)
 
 
 @probe("epoll.modify")
 def epoll_modify(place: Place) -> Series:
-    """Another interest in one of ten sockets."""
+    """Another interest in one of ten sockets that an epoll watches."""
     some = watched(10)
     epoll = select.epoll()
     for end in some.ends:
@@ -122,7 +122,7 @@ def select_objects(place: Place, n: int) -> Series:
 
 @probe("select.select(ints)|n={0};k=1", arguments=[(10,), (100,), (900,)], samples=40)
 def select_numbers(place: Place, n: int) -> Series:
-    """The same of n descriptors as numbers."""
+    """The same of n descriptors as numbers: no method is called."""
     some = watched(n)
     some.let_be_ready(1)
     return timed(

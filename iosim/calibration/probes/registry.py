@@ -26,6 +26,17 @@ FAMILIES: Final = (
     "syscalls",
     "sockets",
     "readiness",
+    "threads",
+    "wake_ups",
+    "echo",
+    "caches",
+    "signals",
+    "aio",
+    "timers",
+    "coroutines",
+    "asyncio_loop",
+    "interpreter",
+    "io_uring",
 )
 """The modules of this package that have probes, in the order in which they run."""
 

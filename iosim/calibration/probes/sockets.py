@@ -42,7 +42,7 @@ def tcp_send_recv(place: Place, size: int) -> Series:
 
 @probe("socketpair_send+recv|{0}B", arguments=[(64,), (4096,)])
 def socketpair_send_recv(place: Place, size: int) -> Series:
-    """The same by a pair of local sockets."""
+    """The same by a pair of local sockets: no protocol, and no softirq."""
     sender, receiver = socket.socketpair()
     return timed(
         place, 100, _SEND_AND_RECEIVE,

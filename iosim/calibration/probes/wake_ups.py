@@ -1,0 +1,104 @@
+"""Probes of waking a thread on another core, from how long that core has idled.
+
+Gaps are those at which a profile's tables have their points, and some between.
+
+Validated by: tests/calibration/test_probes.py
+"""
+
+import os
+from mmap import mmap
+from random import Random
+from time import perf_counter_ns, thread_time_ns
+from typing import Final
+
+from iosim.calibration.probes.needs import TWO_CORES
+from iosim.calibration.probes.registry import Place, Series, native, probe
+
+GAPS_US: Final = (10, 15, 30, 60, 100, 240, 500, 1000)
+"""At most eight, as the program in C takes them."""
+
+for _number, _way in enumerate(("read_eventfd", "epoll", "futex")):
+    for _gap_us, _gap in ((5, "gap5us"), (100, "gap100us"), (1000, "gap1ms")):
+        native(
+            __name__, "wake_idle_core",
+            f"wake_idle_core_{_way}|{_gap}", f"wake_idle_core_{_way}_waker_cost|{_gap}",
+            arguments=[(_number, _gap_us)], samples=400, needs=[TWO_CORES],
+            quick=_gap_us == 100,
+        )  # fmt: skip
+native(
+    __name__, "wake_awake_core",
+    "wake_awake_core_read_eventfd|gap100us", "wake_awake_core_read_eventfd_waker_cost|gap100us",
+    samples=400, needs=[TWO_CORES],
+)  # fmt: skip
+native(
+    __name__, "wake_random_gap",
+    *(
+        f"wake_random_gap_{what}|gap={gap_us}us"
+        for gap_us in GAPS_US
+        for what in ("latency", "sleeper_cpu", "waker_cpu")
+    ),
+    arguments=[GAPS_US], samples=1000, needs=[TWO_CORES],
+)  # fmt: skip
+
+
+_WIDTH = 0.2
+"""A gap at random is within so much of what it is called."""
+_ASLEEP, _WOKEN, _CPU = range(3)
+"""Where in the shared memory: when the sleeper was about to sleep (0: it has woken), when it had
+woken, and the CPU time it was charged with meanwhile; all in ns."""
+
+
+@probe(
+    *(
+        f"wake_random_gap_{what}|gap={gap_us}us"
+        for gap_us in GAPS_US
+        for what in ("latency", "sleeper_cpu", "waker_cpu")
+    ),
+    arguments=[GAPS_US], samples=200, needs=[TWO_CORES],
+)  # fmt: skip
+def wake_random_gap(place: Place, *gaps_us: int) -> Series:
+    """Wake-ups of another process' read at random gaps, for where there is no compiler: until it
+    runs, the CPU time it is charged with, and the waker's. A few hundred ns of CPython and of
+    reading clocks are in each."""
+    fd = os.eventfd(0)
+    shared = memoryview(mmap(-1, 4096)).cast("q")
+    if not (sleeper := os.fork()):
+        os.sched_setaffinity(0, {place.server_cpu})
+        _sleep(fd, shared, len(gaps_us) * place.samples)
+        os._exit(0)
+    os.sched_setaffinity(0, {place.other_cpu})
+    random = Random(1)
+    order = [*range(len(gaps_us))] * place.samples
+    random.shuffle(order)
+    series: Series = [[] for _ in range(3 * len(gaps_us))]
+    for i in order:
+        gap_ns = round(gaps_us[i] * 1000 * random.uniform(1 - _WIDTH, 1 + _WIDTH))
+        for part, sample in enumerate(_wake(fd, shared, gap_ns)):
+            series[3 * i + part].append(float(sample))
+    os.waitpid(sleeper, 0)
+    return series
+
+
+def _sleep(fd: int, shared: "memoryview[int]", times: int) -> None:
+    for _ in range(times):
+        before_ns = thread_time_ns()
+        shared[_ASLEEP] = perf_counter_ns()
+        os.read(fd, 8)
+        shared[_WOKEN] = perf_counter_ns()
+        shared[_CPU] = thread_time_ns() - before_ns
+        shared[_ASLEEP] = 0
+
+
+def _wake(fd: int, shared: "memoryview[int]", gap_ns: int) -> tuple[int, int, int]:
+    """Latency, the sleeper's CPU time and the waker's, in ns."""
+    while not (asleep_ns := shared[_ASLEEP]):
+        pass
+    while perf_counter_ns() < asleep_ns + gap_ns:
+        pass
+    before_ns = thread_time_ns()
+    begun_ns = perf_counter_ns()
+    os.eventfd_write(fd, 1)
+    waker_ns = thread_time_ns() - before_ns
+    while shared[_ASLEEP] == asleep_ns:
+        pass
+    return shared[_WOKEN] - begun_ns, shared[_CPU], waker_ns

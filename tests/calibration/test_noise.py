@@ -1,0 +1,162 @@
+"""The host's noise from what a spinning probe sees: its distribution comes back, ticks do not."""
+
+from random import Random
+
+import pytest
+
+from iosim.calibration import noise, spinning
+from iosim.calibration.noise import CoreRecord
+
+SECOND_NS = 1_000_000_000
+
+
+def thefts(
+    random: Random, duration_ns: int, gap_ns: float, length_ns: float
+) -> list[tuple[int, int]]:
+    """Exponential gaps; lengths uniform about `length_ns`, from half to one and a half."""
+    found, now = [], 0
+    while True:
+        now += round(random.expovariate(1 / gap_ns))
+        length = round(random.uniform(0.5, 1.5) * length_ns)
+        if now + length >= duration_ns:
+            return found
+        found.append((now, length))
+        now += length
+
+
+def record(stolen: list[tuple[int, int]], duration_ns: int, **more: object) -> CoreRecord:
+    return CoreRecord(duration_ns, tuple(sorted(stolen)), **more)  # type: ignore[arg-type]
+
+
+def test_synthetic_thefts_give_their_distributions_back() -> None:
+    duration_ns = 400 * SECOND_NS
+    records = [record(thefts(Random(seed), duration_ns, 5e7, 2e6), duration_ns) for seed in (1, 2)]
+    found = noise.of_records(records)
+    assert found.share == pytest.approx(2 / 52, rel=0.03)
+    assert found.count == pytest.approx(800 / 0.052, rel=0.03)
+    assert found.stationary
+    assert found.ticks_per_s == 0
+    lengths, gaps = dict(found.lengths_ns), dict(found.gaps_ns)
+    assert len(found.lengths_ns) == len(found.gaps_ns) == noise.POINTS
+    assert min(lengths.values()) == pytest.approx(1e6, rel=0.01)
+    assert max(lengths.values()) == pytest.approx(3e6, rel=0.01)
+    for level, value in found.lengths_ns:
+        assert value == pytest.approx(1e6 + 2e6 * level, rel=0.03)
+    # The quantile of an exponential distribution: -mean * ln(1 - level).
+    assert gaps[10 / 31] == pytest.approx(5e7 * 0.3895, rel=0.05)
+    assert gaps[20 / 31] == pytest.approx(5e7 * 1.0361, rel=0.05)
+
+
+def test_lengths_and_gaps_fill_the_time() -> None:
+    stolen = [(100, 20), (300, 30)]
+    found = noise.of_records([record(stolen, 1000)])
+    assert found.share == 0.05
+    assert [length for _, length in found.lengths_ns] == [20, 30]
+    assert sorted(gap for _, gap in found.gaps_ns) == [180, 100 + 670]
+    assert sum(gap for _, gap in found.gaps_ns) + 50 == 1000
+
+
+def test_a_host_that_takes_nothing_has_no_noise() -> None:
+    found = noise.of_records([record([], SECOND_NS), record([], SECOND_NS)])
+    assert (found.lengths_ns, found.gaps_ns, found.share, found.count) == ((), (), 0, 0)
+    assert found.stationary
+    assert noise.warnings(found) == []
+
+
+def test_one_theft_is_a_distribution_of_one_value() -> None:
+    found = noise.of_records([record([(100, 20)], 1000)])
+    assert found.lengths_ns == ((0, 20), (1, 20))
+    assert found.gaps_ns == ((0, 980), (1, 980))
+
+
+@pytest.mark.parametrize("period_ns", noise.TICK_PERIODS_NS)
+def test_ticks_are_left_out(period_ns: int) -> None:
+    random = Random(3)
+    duration_ns = 10 * SECOND_NS
+    ticks = [
+        (start + round(random.gauss(0, 5_000)), round(random.uniform(2e4, 9e4)))
+        for start in range(period_ns * 7 // 10, duration_ns, period_ns)
+        if random.random() < 0.5
+    ]
+    short = [(start + 50_000, length) for start, length in thefts(random, duration_ns, 2e8, 5e4)]
+    long = thefts(random, duration_ns, 2e8, 3e6)
+    left = noise.without_ticks(sorted([*ticks, *short, *long]))
+    assert set(long) <= set(left)
+    assert not set(ticks) & set(left)
+    # A tenth of the phases is that of ticks.
+    assert len(set(short) & set(left)) >= 0.7 * len(short)
+
+
+def test_short_thefts_at_random_are_no_ticks() -> None:
+    stolen = thefts(Random(4), 10 * SECOND_NS, 1e7, 5e4)
+    assert noise.without_ticks(stolen) == stolen
+    few = stolen[:6]
+    assert noise.without_ticks(few) == few
+
+
+def test_noise_that_grows_is_not_stationary() -> None:
+    duration_ns = 100 * SECOND_NS
+    half_ns = duration_ns // 2
+    more = [(start + half_ns, length) for start, length in thefts(Random(6), half_ns, 1e8, 2e6)]
+    grows = [*thefts(Random(5), half_ns, 5e8, 2e6), *more]
+    assert not noise.is_stationary(grows, duration_ns)
+    longer = [
+        (start, length * 3 if start > half_ns else length)
+        for start, length in thefts(Random(7), duration_ns, 1e9, 2e6)
+    ]
+    assert not noise.is_stationary(longer, duration_ns)
+    found = noise.of_records([record(grows, duration_ns)])
+    assert noise.warnings(found) == [
+        "the host's noise did not stay as it was: tails cannot be compared"
+    ]
+
+
+def test_stationary_noise_is_hardly_ever_taken_for_another() -> None:
+    duration_ns = 100 * SECOND_NS
+    taken = [
+        noise.is_stationary(thefts(Random(seed), duration_ns, 5e8, 2e6), duration_ns)
+        for seed in range(50)
+    ]
+    assert sum(taken) >= 49
+
+
+def test_what_others_had_is_no_theft_and_is_told() -> None:
+    found = noise.of_records([record([(100, 20)], 1000, switched_ns=300)])
+    assert found.share == 0.02
+    assert found.others_share == 0.3
+    (warning,) = noise.warnings(found)
+    assert warning.startswith("other processes had 30.0% of the cores")
+
+
+def test_two_speeds_show_in_the_laps() -> None:
+    laps = tuple([20_000.0] * 50 + [39_000.0] * 20)
+    found = noise.of_records([record([], SECOND_NS, laps_ns=laps)])
+    assert found.speeds is not None
+    assert found.speeds.slowdown == pytest.approx(1.95)
+
+
+def test_quantiles_are_at_most_so_many_and_rise() -> None:
+    assert noise.quantiles([]) == ()
+    assert noise.quantiles([3, 1, 2]) == ((0, 1), (0.5, 2), (1, 3))
+    points = noise.quantiles(range(1000))
+    assert len(points) == noise.POINTS
+    assert points == tuple(sorted(points))
+    assert points[0] == (0, 0) and points[-1] == (1, 999)
+
+
+def test_a_probe_spins_for_its_time() -> None:
+    spun_ns, switched_ns, stolen, laps = spinning.spin(20_000_000)
+    assert spun_ns >= 20_000_000
+    assert sum(stolen[1::2]) + switched_ns <= spun_ns
+    assert all(length >= noise.LENGTH_LEAST_NS for length in stolen[1::2])
+    assert stolen[::2] == sorted(stolen[::2])
+    assert all(lap > 0 for lap in laps)
+
+
+def test_probes_of_all_cores_are_heard() -> None:
+    cpus = noise.needs.usable_cpus()
+    records = noise.spin(cpus, 0.05)
+    assert len(records) == len(cpus)
+    found = noise.of_records(records)
+    assert 0 <= found.share < 1
+    assert sum(each.duration_ns for each in records) >= len(cpus) * 50_000_000

@@ -32,7 +32,7 @@ from iosim.errors import MeasurementError
 Progress = Callable[[int, int], None]
 
 QUICK_PASSES: Final = 2
-FULL_PASSES: Final = 3
+FULL_PASSES: Final = 4
 QUICK_SHARE: Final = 4
 """A quick pass has a fourth of the samples."""
 SAMPLES_LEAST: Final = 8

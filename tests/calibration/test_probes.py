@@ -70,11 +70,36 @@ def test_a_probe_in_c_says_what_it_measures_and_is_in_the_catalogue(path: Path) 
         assert families[name] == path.stem
 
 
-def test_a_probe_that_cannot_be_made_says_why() -> None:
-    lacking = Probe("c", "syscalls", "no_such", (), (("x", ""),), 3, frozenset(), True)
-    if needs.missing(ALL[0]) is None:
-        with pytest.raises(MeasurementError, match="there is no probe no_such"):
-            run(lacking, Place(CPUS[0], CPUS[-1], 3))
+def refused(probe: Probe) -> str:
+    """Why `probe` comes to nothing, though all it needs is there."""
+    reason = needs.missing(probe)
+    if reason is not None:
+        pytest.skip(reason)
+    with pytest.raises(MeasurementError) as caught:
+        run(probe, Place(CPUS[0], CPUS[-1], 3))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("lang", "function", "arguments"),
+    [("c", "poll_ready", (10_000_000,)), ("py", "epoll_poll", (10_000_000, 1))],
+)
+def test_a_probe_that_is_not_possible_says_why(
+    lang: str, function: str, arguments: tuple[int, ...]
+) -> None:
+    lacking = frozenset({"compiler"} if lang == "c" else ())
+    probe = Probe(lang, "readiness", function, arguments, (("x", ""),), 3, lacking, True)
+    assert re.fullmatch(r"it needs 20000064 open files, and may have \d+", refused(probe))
+
+
+def test_figures_that_are_not_the_probe_s_are_refused() -> None:
+    compiled = frozenset({"compiler"})
+    probe = Probe("c", "syscalls", "null_syscall", (), (("other", ""),), 3, compiled, True)
+    assert "gave ('null_syscall', 'getppid') where ('other', '') was due" in refused(probe)
+    probe = Probe("py", "syscalls", "empty_call", (), (("a", ""), ("b", "")), 3, frozenset(), True)
+    assert refused(probe) == "the probe py empty_call ended: with exit code 0"
+    probe = Probe("c", "syscalls", "no_such", (), (("x", ""),), 3, compiled, True)
+    assert refused(probe) == "there is no probe no_such"
 
 
 def test_a_machine_of_one_core_lacks_another(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ Validated by: tests/calibration/test_probes.py
 
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ LIMIT_S: Final = 60
 SOURCES: Final = Path(__file__).parents[1] / "native"
 
 
+@cache
 def program() -> Path:
     """The probes in C, compiled if they are not yet. Raises compiler.CannotCompile."""
     return compiler.program("probes", sorted(SOURCES.glob("*.c")))

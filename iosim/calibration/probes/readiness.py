@@ -109,6 +109,12 @@ def poll_poll(place: Place, n: int) -> Series:
     return timed(place, max(1, 500 // n), "poll(0)", poll=poll.poll, some=some)
 
 
+@probe("poll.poll|n={0};k=1", arguments=[(9500,)], samples=40, quick=False)
+def poll_poll_of_many(place: Place, n: int) -> Series:
+    """The same of n that are more than the second-level cache holds."""
+    return poll_poll(place, n)
+
+
 @probe("select.select(objs)|n={0};k=1", arguments=[(10,), (100,), (900,)], samples=40)
 def select_objects(place: Place, n: int) -> Series:
     """One select.select of n socket objects, one of which is ready: fileno() is called on each."""

@@ -136,6 +136,19 @@ def queue_pingpong(place: Place) -> Series:
     return _by_queues(place, place.server_cpu, queue.Queue(), queue.Queue())
 
 
+@probe("Queue_pingpong_oneway|2cores", samples=30, needs=[TWO_CORES])
+def queue_pingpong_across(place: Place) -> Series:
+    """The same with the other thread on another core, which may have to be woken."""
+    return _by_queues(place, place.other_cpu, queue.Queue(), queue.Queue())
+
+
+@probe("ThreadPoolExecutor_submit+result|2cores", samples=400, needs=[TWO_CORES])
+def executor_round_trip_across(place: Place) -> Series:
+    """A job for one worker of a pool, and its result, the kernel placing both on two cores."""
+    os.sched_setaffinity(0, {place.server_cpu, place.other_cpu})
+    return executor_round_trip(place)
+
+
 @probe("ThreadPoolExecutor_submit+result|same_core", samples=400)
 def executor_round_trip(place: Place) -> Series:
     """A job for one worker of a pool, and its result: two hand-overs and a future, on one core."""

@@ -215,21 +215,39 @@ def _apart(phase: float, other: float) -> float:
 
 
 def quantiles(values: Sequence[int]) -> Quantiles:
-    """Their distribution by at most `POINTS` quantiles, evenly spread from least to greatest."""
+    """Their distribution by at most `POINTS` quantiles, straight in between, from 0 to 1.
+
+    With all of them the mean is the values' own. Of more, those are kept without which the mean
+    would change most: of long tails many, of what is straight few.
+    """
     found = sorted(values)
-    n = min(POINTS, len(found))
-    if n < 2:
-        return tuple((level, value) for value in found for level in (0.0, 1.0))
-    points = []
-    for i in range(n):
-        level = i / (n - 1)
-        place = level * (len(found) - 1)
-        below = int(place)
-        above = min(below + 1, len(found) - 1)
-        points.append(
-            (level, round(found[below] + (found[above] - found[below]) * (place - below)))
-        )
-    return tuple(points)
+    if not found:
+        return ()
+    middles = [((i + 0.5) / len(found), value) for i, value in enumerate(found)]
+    curve = [(0.0, found[0]), *middles, (1.0, found[-1])]
+    kept = [0, len(curve) - 1]
+    spans = {(0, len(curve) - 1): _off_straight(curve, 0, len(curve) - 1)}
+    while len(kept) < POINTS:
+        first, last = max(spans, key=lambda span: spans[span][0])
+        area, middle = spans.pop((first, last))
+        if not area:
+            break
+        kept.append(middle)
+        for span in ((first, middle), (middle, last)):
+            spans[span] = _off_straight(curve, *span)
+    return tuple(curve[i] for i in sorted(kept))
+
+
+def _off_straight(curve: Sequence[tuple[float, int]], first: int, last: int) -> tuple[float, int]:
+    """How much of the mean lies between the curve and a straight line, and where they are
+    farthest apart; from the point `first` to `last`."""
+    (x0, y0), (x1, y1) = curve[first], curve[last]
+    slope = (y1 - y0) / (x1 - x0)
+    apart = [abs(y - y0 - slope * (x - x0)) for x, y in curve[first + 1 : last]]
+    if not apart:
+        return 0.0, first
+    farthest = max(range(len(apart)), key=apart.__getitem__)
+    return fmean(apart) * (x1 - x0), first + 1 + farthest
 
 
 def is_stationary(stolen: Sequence[tuple[int, int]], duration_ns: int) -> bool:

@@ -1,6 +1,9 @@
 """The host's noise from what a spinning probe sees: its distribution comes back, ticks do not."""
 
+from itertools import pairwise
+from math import log
 from random import Random
+from statistics import fmean
 
 import pytest
 
@@ -24,6 +27,11 @@ def thefts(
         now += length
 
 
+def mean_ns(quantiles: noise.Quantiles) -> float:
+    """Of a distribution that is straight between its quantiles."""
+    return sum((q1 - q0) * (ns0 + ns1) / 2 for (q0, ns0), (q1, ns1) in pairwise(quantiles))
+
+
 def record(stolen: list[tuple[int, int]], duration_ns: int, **more: object) -> CoreRecord:
     return CoreRecord(duration_ns, tuple(sorted(stolen)), **more)  # type: ignore[arg-type]
 
@@ -36,24 +44,23 @@ def test_synthetic_thefts_give_their_distributions_back() -> None:
     assert found.count == pytest.approx(800 / 0.052, rel=0.03)
     assert found.stationary
     assert found.ticks_per_s == 0
-    lengths, gaps = dict(found.lengths_ns), dict(found.gaps_ns)
-    assert len(found.lengths_ns) == len(found.gaps_ns) == noise.POINTS
-    assert min(lengths.values()) == pytest.approx(1e6, rel=0.01)
-    assert max(lengths.values()) == pytest.approx(3e6, rel=0.01)
     for level, value in found.lengths_ns:
         assert value == pytest.approx(1e6 + 2e6 * level, rel=0.03)
     # The quantile of an exponential distribution: -mean * ln(1 - level).
-    assert gaps[10 / 31] == pytest.approx(5e7 * 0.3895, rel=0.05)
-    assert gaps[20 / 31] == pytest.approx(5e7 * 1.0361, rel=0.05)
+    for level, value in found.gaps_ns:
+        if 0.05 < level < 0.95:
+            assert value == pytest.approx(-5e7 * log(1 - level), rel=0.05)
+    assert len(found.gaps_ns) == noise.POINTS
+    assert mean_ns(found.gaps_ns) == pytest.approx(5e7, rel=0.03)
 
 
 def test_lengths_and_gaps_fill_the_time() -> None:
     stolen = [(100, 20), (300, 30)]
     found = noise.of_records([record(stolen, 1000)])
     assert found.share == 0.05
-    assert [length for _, length in found.lengths_ns] == [20, 30]
-    assert sorted(gap for _, gap in found.gaps_ns) == [180, 100 + 670]
-    assert sum(gap for _, gap in found.gaps_ns) + 50 == 1000
+    assert {length for _, length in found.lengths_ns} == {20, 30}
+    assert {gap for _, gap in found.gaps_ns} == {180, 100 + 670}
+    assert 2 * mean_ns(found.lengths_ns) + 2 * mean_ns(found.gaps_ns) == 1000
 
 
 def test_a_host_that_takes_nothing_has_no_noise() -> None:
@@ -135,13 +142,30 @@ def test_two_speeds_show_in_the_laps() -> None:
     assert found.speeds.slowdown == pytest.approx(1.95)
 
 
-def test_quantiles_are_at_most_so_many_and_rise() -> None:
+def test_quantiles_are_the_values_while_they_are_few() -> None:
     assert noise.quantiles([]) == ()
-    assert noise.quantiles([3, 1, 2]) == ((0, 1), (0.5, 2), (1, 3))
-    points = noise.quantiles(range(1000))
+    assert noise.quantiles([3, 1]) == ((0, 1), (0.25, 1), (0.75, 3), (1, 3))
+    assert noise.quantiles([5] * 100) == ((0, 5), (1, 5))
+
+
+def test_quantiles_are_at_most_so_many_and_keep_a_long_tail() -> None:
+    random = Random(9)
+    values = [round(random.lognormvariate(10, 1.5)) for _ in range(3000)]
+    points = noise.quantiles(values)
     assert len(points) == noise.POINTS
     assert points == tuple(sorted(points))
-    assert points[0] == (0, 0) and points[-1] == (1, 999)
+    assert (points[0], points[-1]) == ((0, min(values)), (1, max(values)))
+    assert mean_ns(points) == pytest.approx(fmean(values), rel=0.01)
+    ranked = sorted(values)
+    assert ranked[int(0.99 * 3000)] == pytest.approx(interpolated(points, 0.99), rel=0.05)
+
+
+def interpolated(points: noise.Quantiles, level: float) -> float:
+    """The quantile at `level`."""
+    for (q0, ns0), (q1, ns1) in pairwise(points):
+        if q0 <= level <= q1:
+            return ns0 + (ns1 - ns0) * (level - q0) / (q1 - q0)
+    raise AssertionError(level)
 
 
 def test_a_probe_spins_for_its_time() -> None:

@@ -137,8 +137,7 @@ def least(
     equals = [other for other in found[1:] if not _differs(best, other)]
     if len(equals) == len(found) - 1:
         return [
-            f"By {noun} no model can be told from the best: {show(best.mean)} to "
-            f"{show(worst.mean)}."
+            f"By {noun} no model can be told from the best: {_range(best.mean, worst.mean, show)}."
         ]
     if not equals:
         start = f"{word} {noun}: {best.label}, {show(best.mean)}"
@@ -146,11 +145,16 @@ def least(
         names = [best.label, *(values.label for values in equals)]
         start = (
             f"{word} {noun}: {', '.join(names[:-1])} and {names[-1]}, which cannot be told apart "
-            f"({show(best.mean)} to {show(max(values.mean for values in equals))})"
+            f"({_range(best.mean, max(values.mean for values in equals), show)})"
         )
-    factor = f"{worst.mean / best.mean:.2g}" if best.mean else "1"
+    factor = f"{float(f'{worst.mean / best.mean:.2g}'):,g}" if best.mean else "1"
     more = "" if factor == "1" else f", {factor} times as much"
     return [f"{start}; most: {worst.label}, {show(worst.mean)}{more}."]
+
+
+def _range(low: float, high: float, show: Callable[[float], str]) -> str:
+    """From the least to the most, or what both are shown as."""
+    return show(low) if show(low) == show(high) else f"{show(low)} to {show(high)}"
 
 
 def _differs(a: Values, b: Values) -> bool:

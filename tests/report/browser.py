@@ -124,7 +124,8 @@ def browser() -> Iterator[Browser]:
             "--disable-background-networking --disable-extensions --remote-debugging-pipe"
         )
         # The protocol is spoken on descriptors 3 and 4.
-        started = f'exec "{FOUND}" {flags} --user-data-dir="{home}" 3<&{to_browser} 4>&{from_browser}'
+        pipes = f"3<&{to_browser} 4>&{from_browser}"
+        started = f'exec "{FOUND}" {flags} --user-data-dir="{home}" {pipes}'
         process = subprocess.Popen(
             ["bash", "-c", started],
             pass_fds=(to_browser, from_browser),

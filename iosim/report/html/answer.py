@@ -25,6 +25,7 @@ from iosim.report.html.study import (
     Study,
     answered_part,
     estimate_of,
+    keeps_up,
     load_of,
     meets,
     switches_of,
@@ -209,7 +210,7 @@ def _switching(model: ModelDocument) -> str:
 def _thrift(study: Study, setting: Setting) -> list[str]:
     """Who does with least, at the load that is looked at closely."""
     document = study.focus(setting)
-    models = [model for model in document if answered_part(document, model) >= KEEPS_UP]
+    models = [model for model in document if keeps_up(document, model)]
     at = load_text(study, load_of(document))
     where = f" at {at}" if len(setting.documents) > 1 else ""
     return [

@@ -6,21 +6,19 @@ Validated by: tests/report/test_page.py
 from collections.abc import Callable, Iterable, Sequence
 
 from iosim.errors import Mismatch
-from iosim.report.html import curves, ratios, stacks, tables
+from iosim.machine.thread import CAUSES
+from iosim.report.html import curves, stacks, tables
 from iosim.report.html.answer import PARTS as RESPONSE_PARTS
-from iosim.report.html.answer import carries, knee
 from iosim.report.html.curves import Curve, Limit, Point
 from iosim.report.html.frame import figure, legend
 from iosim.report.html.markup import Markup, tag
-from iosim.report.html.scale import short_duration
-from iosim.report.html.study import SWITCHES, Candidate, Study, estimate_of
-from iosim.report.html.tables import load_of_text, load_text, table_of
+from iosim.report.html.scale import short_duration, short_percent
+from iosim.report.html.study import Candidate, Study
+from iosim.report.html.tables import load_of_text, table_of
 from iosim.report.layout import Cell, Column, Table
-from iosim.report.table import cell, duration, half_width, per_request, percent
+from iosim.report.table import duration, percent
 from iosim.slo import parse_slo
-from iosim.units import format_count, format_duration_ns
-
-CPU_CAUSES = ("user", "syscall", "switch", "refill", "softirq", "spin", "idle", "stolen")
+from iosim.units import format_duration_ns
 
 Show = Callable[[float], str]
 
@@ -30,97 +28,7 @@ def legend_of(candidates: Iterable[Candidate]) -> Markup:
     return legend((one.look.swatch(), one.name) for one in candidates)
 
 
-def against_load(study: Study) -> list[Markup]:
-    """Response times with knees, throughput and switches, where there are several loads."""
-    if len(study.loads) < 2:
-        return []
-    percentile = "p99" if _known(study, "response_time_p99_ns") else "p50"
-    metric = f"response_time_{percentile}_ns"
-    return [
-        _over_load(
-            study, f"Response time ({percentile}) against load", metric, percentile, duration,
-            "The knee, ringed, is where throughput by mean response time is greatest: beyond it, "
-            "waiting grows faster than what is answered. Bands are 95% intervals.",
-            durations=True, knees=True,
-        ),
-        _over_load(
-            study, "What is answered", "throughput_per_s", "answered per second", format_count,
-            "Where a curve bends away from the diagonal, more is asked than the model answers.",
-        ),
-        _over_load(
-            study, "Context switches per request", SWITCHES, "switches per request",
-            per_request,
-            "Voluntary and involuntary ones. A thread that finds more work when it is done with "
-            "a request does not sleep: the more load, the fewer switches.",
-        ),
-        _over_load(
-            study, "CPU time per request", "cpu_time_per_request_ns", "CPU time per request",
-            duration,
-            "What one core could answer a second is one second by this.",
-        ),
-        figure(
-            "How far each model goes",
-            "Carried: 95% of the load answered in time, and every objective met with certainty.",
-            Markup(""),
-            table_of(_reach(study)),
-        ),
-    ]  # fmt: skip
-
-
-def _known(study: Study, metric: str) -> bool:
-    return any(model.mean(metric) for one in study.candidates for model in one.at.values())
-
-
-def _over_load(
-    study: Study,
-    heading: str,
-    metric: str,
-    y_title: str,
-    show: Show,
-    caption: str,
-    *,
-    durations: bool = False,
-    knees: bool = False,
-) -> Markup:
-    drawn = [
-        Curve(
-            one.name,
-            one.look,
-            tuple(_points(study, one, metric, show)),
-            knee(one) if knees else None,
-        )
-        for one in study.candidates
-    ]
-    x_title = "users" if study.by_users else "requests per second"
-    described = f"{len(drawn)} curves over {len(study.loads)} loads; their numbers stand below."
-    limits = list(_limits(study, metric)) if durations else []
-    chart = curves.over_load(
-        heading, described, x_title, y_title, drawn, limits, durations=durations
-    )
-    table = _table_over_load(heading, study, metric, show)
-    return figure(heading, caption, chart, table_of(table), legend_of(study.candidates))
-
-
-def _points(study: Study, one: Candidate, metric: str, show: Show) -> Iterable[Point]:
-    for load, model in one.at.items():
-        found = estimate_of(model, metric)
-        if found is not None and found.mean is not None:
-            text = f"{show(found.mean)} {half_width(found)}".strip()
-            says = f"{one.name} at {load_text(study, load)}: {text}"
-            yield Point(load, found.mean, found.low, found.high, says)
-
-
-def _table_over_load(title: str, study: Study, metric: str, show: Show) -> Table:
-    columns = (Column("load"), *(Column(one.name) for one in study.candidates))
-    rows = []
-    for load in study.loads:
-        models = [one.at.get(load) for one in study.candidates]
-        cells = [cell(estimate_of(model, metric), show) if model else Cell("") for model in models]
-        rows.append((Cell(load_text(study, load)), *cells))
-    return Table(title, columns, tuple(rows))
-
-
-def _limits(study: Study, metric: str) -> Iterable[Limit]:
+def limits_of(study: Study, metric: str) -> Iterable[Limit]:
     """The objectives about a metric, as lines in its chart."""
     lines = dict.fromkeys(line for one in study.first for line in one.verdicts)
     for line in lines:
@@ -132,30 +40,15 @@ def _limits(study: Study, metric: str) -> Iterable[Limit]:
             yield Limit(slo.limit, line)
 
 
-def _reach(study: Study) -> Table:
-    rows = []
-    for one in study.candidates:
-        best, stopped = carries(one)
-        bend = knee(one)
-        texts = [load_text(study, load) if load is not None else "-" for load in (best, stopped)]
-        texts.append(load_text(study, bend) if bend is not None else "not reached")
-        rows.append((Cell(one.name), *map(Cell, texts)))
-    heads = ("model", "carries", "no more at", "knee")
-    return Table("How far each model goes", tuple(map(Column, heads)), tuple(rows))
-
-
-# ------------------------------------------------------------------------- at one load
-
-
 def cpu_time(study: Study) -> Markup | None:
     """Where the cores' time goes."""
-    metrics = [(f"cpu_{cause}_fraction", cause) for cause in CPU_CAUSES]
+    metrics = [(f"cpu_{cause}_fraction", cause) for cause in CAUSES]
     return _stacked(
         study,
         "Where the cores' time goes",
         metrics,
         "part of all cores' time",
-        percent,
+        (percent, short_percent),
         "switch: the core changes threads; refill: what the caches had lost is fetched again; "
         "softirq: packets are taken in; spin: asking in vain; stolen: the host ran others.",
     )
@@ -169,7 +62,7 @@ def response_time(study: Study) -> Markup | None:
         "Where a response's time goes",
         metrics,
         "mean response time",
-        short_duration,
+        (duration, short_duration),
         "client: waiting for the connection; queue: for a thread that is busy with others; wake "
         "up: for a sleeping thread to run; run queue: for a core.",
     )
@@ -180,9 +73,10 @@ def _stacked(
     heading: str,
     metrics: Sequence[tuple[str, str]],
     x_title: str,
-    show: Show,
+    shows: tuple[Show, Show],
     caption: str,
 ) -> Markup | None:
+    show, tick = shows
     seen = study.seen()
     shown = [
         (metric, stacks.Part(name, index))
@@ -201,7 +95,7 @@ def _stacked(
     described = (
         f"One bar for each of {len(bars)} models, of {', '.join(part.name for part in parts)}."
     )
-    chart = stacks.stacked(heading, described, x_title, parts, bars, show)
+    chart = stacks.stacked(heading, described, x_title, parts, bars, tick)
     table = tables.of_metrics(heading, study, [(metric, part.name) for metric, part in shown], show)
     return figure(
         heading,
@@ -237,7 +131,7 @@ def distribution(study: Study) -> Markup | None:
         for one, model in seen
     ]
     heading = "Distribution of response times"
-    limits = [limit for metric in ("p50", "p99") for limit in _limits(
+    limits = [limit for metric in ("p50", "p99") for limit in limits_of(
         study, f"response_time_{metric}_ns")]  # fmt: skip
     chart = curves.over_percentiles(
         heading, f"{len(drawn)} curves of response time by percentile.", drawn, limits
@@ -255,68 +149,6 @@ def distribution(study: Study) -> Markup | None:
         chart,
         table_of(table),
         legend_of(one for one, _ in seen),
-    )
-
-
-# ----------------------------------------------------------------- measured, simulated
-
-COMPARED: tuple[tuple[str, str, Show], ...] = (
-    ("throughput_per_s", "requests/s", format_count),
-    ("response_time_p50_ns", "p50", duration),
-    ("response_time_p99_ns", "p99", duration),
-    ("cpu_time_per_request_ns", "CPU/request", duration),
-    (SWITCHES, "switches/request", per_request),
-    ("syscalls_per_request", "syscalls/request", per_request),
-)
-
-
-def pairs(study: Study) -> list[tuple[Candidate, Candidate, float]]:
-    """Simulated and measured runs of one model at one load."""
-    return [
-        (one, other, load)
-        for one in study.candidates
-        for other in study.candidates
-        if one.label == other.label and other.setting.measured and not one.setting.measured
-        for load in one.at
-        if load in other.at
-    ]
-
-
-def measured_against_simulated(study: Study) -> Markup | None:
-    """What was predicted by what was measured, for each metric."""
-    found = pairs(study)
-    if not found:
-        return None
-    rows: list[tuple[str, list[ratios.Ratio]]] = []
-    lines = []
-    for metric, name, show in COMPARED:
-        row = []
-        for one, other, load in found:
-            simulated = estimate_of(one.at[load], metric)
-            measured = estimate_of(other.at[load], metric)
-            who = one.label if len(study.loads) < 2 else f"{one.label}, {load_text(study, load)}"
-            if simulated is None or measured is None:
-                continue
-            told, error = "-", (simulated.mean, measured.mean)
-            if error[0] and error[1]:
-                told = f"{100 * (error[0] / error[1] - 1):+.1f}%"
-                says = f"{who}, {name}: {show(error[0])} simulated, {show(error[1])} measured"
-                row.append(ratios.Ratio(one.look, error[0] / error[1], says))
-            lines.append((Cell(who), Cell(name), cell(simulated, show), cell(measured, show),
-                          Cell(told)))  # fmt: skip
-        if row:
-            rows.append((name, row))
-    heading = "Measured against simulated"
-    heads = ("model", "metric", "simulated", "measured", "error")
-    table = Table(heading, tuple(map(Column, heads)), tuple(lines))
-    chart = ratios.compared(heading, f"Ratios of {len(rows)} metrics around one.", rows)
-    return figure(
-        heading,
-        "On the line, the prediction came true; to the right of it, more was simulated than "
-        "measured.",
-        chart,
-        table_of(table),
-        legend_of({one.label: one for one, _, _ in found}.values()),
     )
 
 

@@ -16,8 +16,6 @@ from iosim.report.html.markup import Markup, number, tag
 from iosim.report.html.palette import Look
 from iosim.report.html.scale import Scale, linear, logarithmic, short_count, short_duration
 
-LARGEST_TICKS = 6
-
 
 @dataclass(frozen=True)
 class Point:
@@ -53,26 +51,25 @@ def over_load(
     title: str,
     description: str,
     x_title: str,
-    y_title: str,
     curves: Sequence[Curve],
     limits: Iterable[Limit] = (),
     *,
-    durations: bool = False,
+    show: Callable[[float], str] = short_count,
+    decades: bool = False,
 ) -> Markup:
-    """A metric against load, from zero; `durations`: in ns on a logarithmic scale."""
+    """A metric against load, from zero, or in decades on a logarithmic scale."""
     limits = list(limits)
     xs = [point.x for curve in curves for point in curve.points]
     ys = [value for curve in curves for point in curve.points for value in _reach(point)]
     ys += [limit.level for limit in limits]
     x = linear(xs, LEFT, WIDTH - RIGHT)
-    make = logarithmic if durations else linear
-    y = make(ys, HEIGHT - BOTTOM, TOP)
-    show = short_duration if durations else short_count
+    y = (logarithmic if decades else linear)(ys, HEIGHT - BOTTOM, TOP)
     return _chart(
         title,
         description,
-        Axis(x_title, x, tuple(x.ticks()), short_count),
-        Axis(y_title, y, tuple(y.ticks(LARGEST_TICKS)), show),
+        x_title,
+        Axis(x, tuple(x.ticks()), short_count),
+        Axis(y, tuple(y.ticks()), show),
         curves,
         limits,
     )
@@ -100,13 +97,13 @@ def over_percentiles(
     return _chart(
         title,
         description,
+        "of the responses took no longer",
         Axis(
-            "of the responses took no longer",
             x,
             tuple(map(rarity, known)),
             lambda value: f"{100 - 100 / 10**value:.6g}%",
         ),
-        Axis("response time", y, tuple(y.ticks(LARGEST_TICKS)), short_duration),
+        Axis(y, tuple(y.ticks()), short_duration),
         beyond,
         limits,
     )
@@ -124,12 +121,13 @@ def _reach(point: Point) -> list[float]:
 def _chart(
     title: str,
     description: str,
+    x_title: str,
     x: Axis,
     y: Axis,
     curves: Iterable[Curve],
     limits: Iterable[Limit],
 ) -> Markup:
-    drawn = axes(x, y)
+    drawn = axes(x_title, x, y)
     for limit in limits:
         at = y.scale(limit.level)
         drawn.append(tag("path", class_="limit", d=f"M{LEFT} {number(at)}H{WIDTH - RIGHT}"))

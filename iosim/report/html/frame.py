@@ -14,14 +14,13 @@ from iosim.report.html.scale import Scale
 
 WIDTH = 440
 HEIGHT = 300
-LEFT, RIGHT, TOP, BOTTOM = 54, 14, 26, 44
+LEFT, RIGHT, TOP, BOTTOM = 54, 14, 12, 44
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A scale with its title, its ticks, and how they are shown."""
+    """A scale with its ticks, and how they are shown."""
 
-    title: str
     scale: Scale
     ticks: tuple[float, ...]
     show: Callable[[float], str]
@@ -40,9 +39,9 @@ def picture(title: str, description: str, height: int, *children: Child) -> Mark
     )
 
 
-def axes(x: Axis, y: Axis, height: int = HEIGHT) -> list[Markup]:
-    """Grid, ticks and titles of a chart in the standard frame."""
-    bottom, right = height - BOTTOM, WIDTH - RIGHT
+def axes(x_title: str, x: Axis, y: Axis) -> list[Markup]:
+    """Grid and ticks of a chart; what y is, the heading above it says."""
+    bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
     drawn = []
     for value in y.ticks:
         at = y.scale(value)
@@ -57,8 +56,7 @@ def axes(x: Axis, y: Axis, height: int = HEIGHT) -> list[Markup]:
             tag("text", x.show(value), x=at, y=bottom + 17, class_="tick", text_anchor="middle")
         )
     drawn.append(tag("path", class_="stroke", d=f"M{LEFT} {bottom}H{right}"))
-    drawn.append(tag("text", y.title, x=0, y=12, class_="axis"))
-    drawn.append(tag("text", x.title, x=right, y=height - 8, class_="axis", text_anchor="end"))
+    drawn.append(tag("text", x_title, x=right, y=HEIGHT - 8, class_="axis", text_anchor="end"))
     return drawn
 
 

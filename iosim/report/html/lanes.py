@@ -8,95 +8,27 @@ is walked through; without the script the story is a list.
 Validated by: tests/report/test_lanes.py
 """
 
-from bisect import bisect_right
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import pairwise
 
 from iosim.machine.thread import CAUSES
+from iosim.report.html.clock import NAMES, Clock, clock_of
 from iosim.report.html.markup import Markup, number, tag
 from iosim.report.story import Step, steps, sums_of
 from iosim.report.timeline import Event, Moment, Span
 from iosim.units import format_duration_ns
 
-NAMES = 92
-"""Pixels for the lanes' names."""
-GAP = 22.0
-"""Pixels for a time in which no core works."""
 SHORTEST = 1.0
-LANE, THICK = 24, 14
+LANE, THICK, FOOT = 24, 14, 34
 MOST_THREADS = 8
 MOST_STEPS = 200
-IN_VAIN = "spin"
-
-
-@dataclass(frozen=True)
-class Clock:
-    """From instants to pixels: pieces between `at_ns`, of which those at `cut` are gaps."""
-
-    at_ns: tuple[int, ...]
-    at_px: tuple[float, ...]
-    cut: tuple[int, ...]
-
-    def __call__(self, ns: int) -> float:
-        """The place of an instant within the moment."""
-        ns = min(max(ns, self.at_ns[0]), self.at_ns[-1])
-        after = min(bisect_right(self.at_ns, ns), len(self.at_ns) - 1)
-        from_ns, to_ns = self.at_ns[after - 1], self.at_ns[after]
-        from_px, to_px = self.at_px[after - 1], self.at_px[after]
-        return from_px + (to_px - from_px) * (ns - from_ns) / max(to_ns - from_ns, 1)
-
-
-def _stretches(moment: Moment) -> list[tuple[int, int, bool]]:
-    """From, to, and whether a core works then."""
-    work = sorted((s.from_ns, s.to_ns) for s in moment.spans if s.cause != IN_VAIN)
-    found: list[tuple[int, int, bool]] = []
-    now = moment.from_ns
-    for start, stop in work:
-        if start > now:
-            found.append((now, start, False))
-            now = start
-        if stop > now:
-            if found and found[-1][2]:
-                found[-1] = (found[-1][0], stop, True)
-            else:
-                found.append((now, stop, True))
-            now = stop
-    if moment.to_ns > now:
-        found.append((now, moment.to_ns, False))
-    return found
-
-
-def pixels_per_us(moments: Iterable[Moment], width: int) -> float:
-    """The scale at which all of them fit on `width` pixels."""
-    scales = [20.0]
-    for moment in moments:
-        stretches = _stretches(moment)
-        gaps = sum(not works for _, _, works in stretches)
-        busy_ns = sum(to_ns - from_ns for from_ns, to_ns, works in stretches if works)
-        room = max(width - NAMES - gaps * GAP - 12, width / 4)
-        scales.append(room / max(busy_ns / 1000, 1e-3))
-    return min(scales)
-
-
-def clock_of(moment: Moment, px_per_us: float) -> Clock:
-    """The moment's clock at a scale."""
-    at_ns, at_px, cut = [moment.from_ns], [float(NAMES)], []
-    for from_ns, to_ns, works in _stretches(moment):
-        length = (to_ns - from_ns) / 1000 * px_per_us
-        if not works:
-            if length > GAP:
-                cut.append(len(at_ns) - 1)
-            length = min(length, GAP)
-        at_ns.append(to_ns)
-        at_px.append(at_px[-1] + length)
-    return Clock(tuple(at_ns), tuple(at_px), tuple(cut))
 
 
 def story(moment: Moment, px_per_us: float, width: int, name: str) -> Markup:
     """Picture, steps and sums of one model's moment."""
     clock = clock_of(moment, px_per_us)
     told = steps(moment)
+    first, *others = sums_of(moment)
     items = [_item(step, moment, clock) for step in told[:MOST_STEPS]]
     if len(told) > MOST_STEPS:
         items.append(tag("li", f"... and {len(told) - MOST_STEPS} more steps"))
@@ -105,23 +37,26 @@ def story(moment: Moment, px_per_us: float, width: int, name: str) -> Markup:
         tag("h4", name),
         tag("div", _picture(moment, clock, width, name), class_="scroll lanes"),
         tag("ol", items, class_="steps", tabindex="0", aria_label=f"{name}, step by step"),
-        tag("ul", [tag("li", sentence) for sentence in sums_of(moment)], class_="sums"),
+        tag("p", first, class_="sum"),
+        tag(
+            "details",
+            tag("summary", "What it came to"),
+            tag("ul", [tag("li", sentence) for sentence in others], class_="sums"),
+        ),
         class_="moment",
     )
 
 
 def _item(step: Step, moment: Moment, clock: Clock) -> Markup:
     at = f"{(step.at_ns - moment.from_ns) / 1000:,.2f}"
-    took = "" if step.ns is None else f" {format_duration_ns(step.ns)}"
-    core = "" if step.core is None else f" core {step.core}"
+    core = "" if step.core is None else f"core {step.core}"
+    took = "" if step.ns is None else format_duration_ns(step.ns)
     left = clock(step.at_ns)
     return tag(
         "li",
         tag("span", f"{at} us", class_="at"),
-        " ",
-        tag("b", step.who),
-        f" {step.text}",
-        tag("small", f"{core}{took}"),
+        tag("span", tag("b", step.who), f" {step.text}"),
+        tag("small", ", ".join(filter(None, (core, took)))),
         class_="about" if step.about else None,
         data_from=left,
         data_to=clock(step.at_ns + (step.ns or 0)),
@@ -140,7 +75,7 @@ def _picture(moment: Moment, clock: Clock, width: int, name: str) -> Markup:
     ]
     first_core = len(moment.lives)
     first_thread = first_core + moment.cores
-    height = LANE * len(lanes) + 26
+    height = LANE * len(lanes) + FOOT
     drawn: list[Markup] = [_gap(moment, clock, at, height) for at in clock.cut]
     for row, (lane, _) in enumerate(lanes):
         y = row * LANE
@@ -158,9 +93,9 @@ def _picture(moment: Moment, clock: Clock, width: int, name: str) -> Markup:
     drawn.append(tag("path", class_="grid", d=f"M{ends} 0V{LANE * len(lanes)}"))
     drawn.append(tag("rect", class_="cursor", x=0, y=0, width=0, height=LANE * len(lanes)))
     took = format_duration_ns(moment.to_ns - moment.from_ns)
-    drawn.append(tag("text", "0", x=NAMES, y=height - 10, class_="tick", text_anchor="middle"))
+    drawn.append(tag("text", "0", x=NAMES, y=height - 5, class_="tick", text_anchor="middle"))
     drawn.append(
-        tag("text", took, x=clock.at_px[-1], y=height - 10, class_="tick", text_anchor="middle")
+        tag("text", took, x=clock.at_px[-1], y=height - 5, class_="tick", text_anchor="end")
     )
     title = f"{name}: what cores and threads do"
     says = (
@@ -192,7 +127,7 @@ def _threads(moment: Moment) -> list[str]:
 
 def _gap(moment: Moment, clock: Clock, index: int, height: int) -> Markup:
     left, right = clock.at_px[index], clock.at_px[index + 1]
-    bottom = height - 26
+    bottom = height - FOOT
     passed = format_duration_ns(clock.at_ns[index + 1] - clock.at_ns[index])
     return tag(
         "g",
@@ -202,7 +137,7 @@ def _gap(moment: Moment, clock: Clock, index: int, height: int) -> Markup:
             "text",
             passed.replace(" ", ""),
             x=(left + right) / 2,
-            y=height - 10,
+            y=bottom + 13,
             class_="tick faint",
             text_anchor="middle",
         ),

@@ -3,54 +3,76 @@
 Validated by: tests/report/test_page.py
 """
 
+import re
 import shlex
 from collections.abc import Iterable
 
 from iosim.documents import Document
 from iosim.report.html.markup import Markup, tag
-from iosim.report.html.tables import table_of
+from iosim.report.html.study import Study
+from iosim.report.html.tables import load_of_text, table_of
 from iosim.report.layout import Cell, Column, Table
 from iosim.report.summary import describe
 from iosim.units import format_percent
 
 
-def provenance(documents: Iterable[Document]) -> list[Markup]:
-    """For each result: scenario, seed, versions, profile, machine, noise, and the command."""
-    return [_one(document) for document in documents]
+def provenance(study: Study) -> list[Markup]:
+    """Scenario, seed, versions, profile, machine, noise, and the command, for each result.
+
+    What all results have in common is said once.
+    """
+    documents = [document for setting in study.settings for document in setting.documents]
+    facts = [_facts(study, document) for document in documents]
+    names = list(dict.fromkeys(name for own in facts for name in own))
+    common = [
+        name
+        for name in names
+        if all(own.get(name) == facts[0].get(name) for own in facts) and len(facts) > 1
+    ]
+    shown = []
+    if common:
+        shown.append(_table("In common", {name: facts[0][name] for name in common}))
+    for document, own in zip(documents, facts, strict=True):
+        rest = {name: value for name, value in own.items() if name not in common}
+        shown.append(
+            tag(
+                "div",
+                _table(document.name, rest),
+                tag("pre", f"iosim rerun {shlex.quote(document.name)}"),
+            )
+        )
+    scenario = tag("pre", "\n".join(_scenario(study.first)))
+    shown.append(tag("details", tag("summary", "The scenario"), scenario))
+    return [tag("div", shown, class_="provenance")]
 
 
-def _one(document: Document) -> Markup:
+def _facts(study: Study, document: Document) -> dict[str, str]:
     data = document.data
     made = data["provenance"]
     versions = ", ".join(f"{name} {made[name]}" for name in ("python", "simpy", "numpy"))
-    rows = [
-        ("source", document.source),
-        ("scenario", f"{data['scenario']['name']} (SHA-256 {data['scenario_sha256'][:16]})"),
-        ("seed", str(document.seed)),
-        ("versions", f"iosim {data['iosim_version']}, {versions}"),
-        ("ran on", made["platform"]),
-    ]
+    facts = {
+        "load": load_of_text(study, document),
+        "source": document.source,
+        "scenario": f"{data['scenario']['name']}, SHA-256 {data['scenario_sha256'][:16]}",
+        "seed": str(document.seed),
+        "versions": f"iosim {data['iosim_version']}, {versions}",
+        "ran on": made["platform"],
+    }
     if document.profile:
-        rows.append(("profile", f"{document.profile} (SHA-256 {data['profile_sha256'][:16]})"))
+        facts["profile"] = f"{document.profile}, SHA-256 {data['profile_sha256'][:16]}"
     if data.get("machine"):
-        rows.append(("machine", _machine(data["machine"])))
+        facts["machine"] = _machine(data["machine"])
     noise = _noise(document)
     if noise:
-        rows.append(("noise", noise))
+        facts["noise"] = noise
     if data["interrupted"]:
-        rows.append(("interrupted", "the run was ended before all replications were done"))
-    table = Table(
-        document.name,
-        (Column("what"), Column("value")),
-        tuple((Cell(name), Cell(value)) for name, value in rows),
-    )
-    return tag(
-        "div",
-        table_of(table),
-        tag("pre", f"iosim rerun {shlex.quote(document.name)}"),
-        tag("details", tag("summary", "The scenario"), tag("pre", "\n".join(_scenario(document)))),
-        class_="provenance",
-    )
+        facts["interrupted"] = "the run was ended before all replications were done"
+    return facts
+
+
+def _table(title: str, facts: dict[str, str]) -> Markup:
+    rows = tuple((Cell(name), Cell(value)) for name, value in facts.items())
+    return table_of(Table(title, (Column("what"), Column("value")), rows))
 
 
 def _scenario(document: Document) -> list[str]:
@@ -80,16 +102,16 @@ def _noise(document: Document) -> str:
 
 
 def warnings(documents: Iterable[Document]) -> Markup | None:
-    """What to know before trusting the numbers, each sentence once."""
-    told: dict[str, list[str]] = {}
+    """What to know before trusting the numbers; sentences that differ in figures alone, once."""
+    told: dict[str, list[tuple[str, str]]] = {}
     for document in documents:
-        for sentence in document.data["warnings"]:
-            told.setdefault(sentence, [])
-        for model in document:
-            for sentence in model.warnings:
-                told.setdefault(sentence, []).append(model.label)
-    items = [
-        tag("li", f"{', '.join(dict.fromkeys(labels))}: " if labels else None, sentence)
-        for sentence, labels in told.items()
-    ]
+        found = [("", sentence) for sentence in document.data["warnings"]]
+        found += [(model.label, sentence) for model in document for sentence in model.warnings]
+        for label, sentence in found:
+            told.setdefault(re.sub(r"\d[\d.,]*", "#", sentence), []).append((label, sentence))
+    items = []
+    for alike in told.values():
+        labels = ", ".join(dict.fromkeys(label for label, _ in alike if label))
+        more = f" ({len(alike) - 1} more like this)" if len(alike) > 1 else ""
+        items.append(tag("li", f"{labels}: " if labels else None, alike[0][1], more))
     return tag("ul", items, class_="warnings") if items else None

@@ -8,7 +8,7 @@ Validated by: tests/report/test_markup.py
 from collections.abc import Iterable
 from html import escape
 
-VOID = frozenset({"br", "link", "meta"})
+VOID = frozenset({"link", "meta", "wbr"})
 """Elements that have no end tag."""
 
 

@@ -1,8 +1,7 @@
 """Requests watched again: the document's scenario simulated anew, with its own costs.
 
 Of each model two moments are shown: a request that has the server to itself, and the few
-that come closest together. Both are the same requests for every model, so that what differs
-is the model's doing.
+that come closest together: chosen by the same rule for every model, among the same arrivals.
 
 Scope: what was simulated; of a run of many requests, the first `ENOUGH` are watched.
 Validated by: tests/report/test_moments.py

@@ -21,7 +21,7 @@ from pathlib import Path
 from iosim.documents import Document
 from iosim.errors import IosimError
 from iosim.machine.thread import CAUSES
-from iosim.report.html import charts, lanes, machines, stacks, tables
+from iosim.report.html import agreement, charts, clock, lanes, loads, machines, stacks, tables
 from iosim.report.html.answer import answers, question
 from iosim.report.html.charts import section
 from iosim.report.html.frame import legend
@@ -29,6 +29,8 @@ from iosim.report.html.markup import Markup, tag
 from iosim.report.html.moments import ALONE, TOGETHER, Watched, watch
 from iosim.report.html.study import Setting, Study
 from iosim.report.html.tables import load_of_text, table_of
+from iosim.report.layout import Cell, Column, Table
+from iosim.report.table import duration, per_request
 
 HERE = Path(__file__).parent
 WIDTHS = {ALONE: 560, TOGETHER: 920}
@@ -78,26 +80,25 @@ def _body(study: Study, title: str, timeline: bool) -> list[Markup]:
     )
     sections = [
         section("The models", "models", *_tables(study), machines.warnings(documents)),
-        section("Against load", "load", _grid(charts.against_load(study))),
-        section(
-            "Where time goes",
-            "time",
-            _grid([charts.cpu_time(study), charts.response_time(study)]),
-        ),
-        section("Response times", "distribution", _grid([charts.distribution(study)])),
-        section(
-            "Measured against simulated",
-            "measured",
-            _grid([charts.measured_against_simulated(study)]),
-        ),
+        section("Against load", "load", loads.reach(study), _grid(loads.against_load(study))),
+        section("A closer look", "closer", _grid(_closer(study))),
         *(_timeline(study) if timeline else ()),
         section(
             "Where this comes from, and how to get it again",
             "provenance",
-            *machines.provenance(documents),
+            *machines.provenance(study),
         ),
     ]
     return [stacks.hatches(), tag("main", header, [one for one in sections if one])]
+
+
+def _closer(study: Study) -> list[Markup | None]:
+    return [
+        charts.cpu_time(study),
+        charts.response_time(study),
+        charts.distribution(study),
+        agreement.measured_against_simulated(study),
+    ]
 
 
 def _grid(figures: Iterable[Markup | None]) -> Markup | None:
@@ -162,7 +163,7 @@ def _timeline(study: Study) -> Iterable[Markup | None]:
 def _moments(watched: list[Watched], name: str) -> Markup:
     moments = [one.moments[name] for one in watched if name in one.moments]
     width = WIDTHS[name]
-    scale = lanes.pixels_per_us(moments, width)
+    scale = clock.pixels_per_us(moments, width)
     causes = [
         cause
         for cause in CAUSES
@@ -176,8 +177,29 @@ def _moments(watched: list[Watched], name: str) -> Markup:
     ]
     return tag(
         "div",
+        table_of(_sums(watched, name)),
         legend(lanes.legend_entries(causes)),
         tag("p", "Work is to one scale in all pictures; a grey gap stands for the time written "
             "under it, in which no core works.", class_="note"),
         tag("div", told, class_=f"moments {name}"),
     )  # fmt: skip
+
+
+def _sums(watched: list[Watched], name: str) -> Table:
+    """What the moments came to, side by side."""
+    rows = []
+    for one in watched:
+        if name in one.moments:
+            moment = one.moments[name]
+            count = len(moment.lives)
+            calls = sum(moment.syscalls().values())
+            cells = [
+                per_request(sum(map(moment.count, ("slept", "preempted"))) / count),
+                per_request(calls / count),
+                duration(sum(moment.cpu_ns().values()) / count),
+                duration(sum(life.answered_ns - life.intended_ns for life in moment.lives) / count),
+            ]
+            rows.append((Cell(one.label), *map(Cell, cells)))
+    noun = next((moment.noun for one in watched for moment in one.moments.values()), "request")
+    heads = ("model", "context switches", "syscalls", "CPU time", "response time")
+    return Table(f"For each {noun} shown", tuple(map(Column, heads)), tuple(rows))

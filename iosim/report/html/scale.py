@@ -84,7 +84,11 @@ def _decades(low: float, high: float, most: int) -> list[float]:
 
 def short(show: Callable[[float], str]) -> Callable[[float], str]:
     """The same without zeros behind the point: `1 ms`, not `1.00 ms`."""
-    return lambda value: re.sub(r"(\d+)(\.\d*?)0+(?=\D|$)", _without_zeros, show(value))
+
+    def shown(value: float) -> str:
+        return re.sub(r"(\d+)(\.\d*?)0+(?=\D|$)", _without_zeros, show(value)) if value else "0"
+
+    return shown
 
 
 def _without_zeros(found: re.Match[str]) -> str:
@@ -93,3 +97,4 @@ def _without_zeros(found: re.Match[str]) -> str:
 
 short_duration = short(format_duration_ns)
 short_count = short(format_count)
+short_percent = short(lambda fraction: f"{100 * fraction:.1f}%")

@@ -14,7 +14,7 @@ Validated by: tests/report/test_study.py
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -111,16 +111,12 @@ class Study:
         return "users" in workload_of(self.first)
 
     def focus(self, setting: Setting) -> Document:
-        """The result to look at closely: at the highest load with which all models keep up.
+        """The result to look at closely: at the highest load up to which all models do well.
 
-        The one at the lowest load if there is none.
+        Else up to which all keep up; else at the lowest.
         """
-        carried = [
-            document
-            for document in setting.documents
-            if all(answered_part(document, model) >= KEEPS_UP for model in document)
-        ]
-        return (carried or [setting.documents[0]])[-1]
+        well = _up_to(setting, meets)
+        return well or _up_to(setting, keeps_up) or setting.documents[0]
 
     def seen(self) -> list[tuple[Candidate, ModelDocument]]:
         """Each candidate as its setting's focus has it; without those that have no result."""
@@ -165,11 +161,26 @@ def answered_part(document: Document, model: ModelDocument) -> float:
     return 1 - (lost + waiting) / offered
 
 
+def keeps_up(document: Document, model: ModelDocument) -> bool:
+    """Whether a model answers what is asked."""
+    return answered_part(document, model) >= KEEPS_UP
+
+
 def meets(document: Document, model: ModelDocument) -> bool:
     """Whether a model keeps up, and meets every objective with certainty."""
-    return answered_part(document, model) >= KEEPS_UP and all(
+    return keeps_up(document, model) and all(
         verdict == "pass" for verdict in model.verdicts.values()
     )
+
+
+def _up_to(setting: Setting, does: Callable[[Document, ModelDocument], bool]) -> Document | None:
+    """The last of the documents up to which all models do; None if they never do."""
+    found = None
+    for document in setting.documents:
+        if not all(does(document, model) for model in document):
+            break
+        found = document
+    return found
 
 
 SWITCHES = "switches"

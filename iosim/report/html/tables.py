@@ -15,7 +15,7 @@ from iosim.units import format_count
 
 def table_of(table: Table) -> Markup:
     """Any table; a wide one is scrolled by itself, not with the page."""
-    head = tag("tr", [tag("th", column.title, scope="col") for column in table.columns])
+    head = tag("tr", [tag("th", _breakable(column.title), scope="col") for column in table.columns])
     rows = [
         tag("tr", tag("th", row[0].text, scope="row"), [_cell(one) for one in row[1:]])
         for row in table.rows
@@ -25,6 +25,7 @@ def table_of(table: Table) -> Markup:
         tag("caption", table.title) if table.title else None,
         tag("thead", head),
         tag("tbody", rows),
+        class_="stacked" if table.stacked else None,
     )
     notes = [tag("p", note, class_="note") for note in table.notes]
     name = table.title or "Table"
@@ -39,6 +40,12 @@ def _cell(one: Cell) -> Markup:
     return tag("td", one.text, tag("small", f" {one.interval}") if one.interval else None)
 
 
+def _breakable(title: str) -> list[str]:
+    """A heading that may go on in the next line behind a `/`."""
+    first, *others = title.split("/")
+    return [first, *(part for other in others for part in ("/", tag("wbr"), other))]
+
+
 def of_models(title: str, document: Document) -> Table:
     """The main table of one result: the same columns as in a terminal, as far as known."""
     columns = [
@@ -48,7 +55,7 @@ def of_models(title: str, document: Document) -> Table:
         and any(model.mean(column.metric) is not None for model in document)
     ]
     rows = tuple((Cell(model.label), *_values(model, columns)) for model in document)
-    return Table(title, (Column("model"), *columns), rows)
+    return Table(title, (Column("model"), *columns), rows, stacked=True)
 
 
 def _values(model: ModelDocument, columns: Iterable[Measure]) -> list[Cell]:

@@ -4,8 +4,8 @@ Validated by: tests/report/test_page.py
 """
 
 from iosim.report.html import ratios
-from iosim.report.html.charts import Show, legend_of
-from iosim.report.html.frame import figure
+from iosim.report.html.charts import Show
+from iosim.report.html.frame import figure, legend
 from iosim.report.html.markup import Markup
 from iosim.report.html.study import SWITCHES, Candidate, Study, estimate_of
 from iosim.report.html.tables import load_text, table_of
@@ -69,5 +69,5 @@ def measured_against_simulated(study: Study) -> Markup | None:
         "measured.",
         chart,
         table_of(table),
-        legend_of({one.label: one for one, _, _ in found}.values()),
+        legend({one.label: (one.look.swatch(), one.label) for one, _, _ in found}.values()),
     )

@@ -68,11 +68,14 @@ def answers(study: Study) -> list[str]:
     """Sentences, the most important first."""
     told: list[str] = []
     for setting in study.settings:
-        sentences = _reach(study, setting) if len(setting.documents) > 1 else _one_load(setting)
-        sentences += _thrift(study, setting)
-        if len(study.settings) > 1 and sentences:
-            sentences[0] = f"{setting.name.capitalize()}: {sentences[0]}"
-        told += sentences
+        one_load = len(setting.documents) == 1
+        lead, *why = _one_load(setting) if one_load else _reach(study, setting)
+        if len(study.settings) > 1:
+            lead = f"{setting.name.capitalize()}: {lead}"
+        thrift = _thrift(study, setting) if setting is study.settings[0] else []
+        if one_load and thrift and not told:
+            lead = f"{lead} {thrift.pop(0)}"
+        told += [lead, *why, *thrift]
     return told
 
 
@@ -138,21 +141,40 @@ def _reach(study: Study, setting: Setting) -> list[str]:
 
 
 def _one_load(setting: Setting) -> list[str]:
+    """Who does well, of whom it is not known, who does not; then why."""
     (document,) = setting.documents
-    well = [model.label for model in document if meets(document, model)]
-    others = [model for model in document if not meets(document, model)]
-    slos = bool(_objectives(document))
-    if not others:
-        whom = "It keeps" if len(well) == 1 else f"All {len(well)} keep"
-        does = "does" if len(well) == 1 else "do"
-        goal = f" up and {'meets' if does == 'does' else 'meet'} every objective" if slos else " up"
-        told = [f"{whom}{goal}."]
-    elif well:
-        goal = "with every objective met" if slos else "and keeps up"
-        told = [f"{_list(well)}: carried {goal}."] if slos else [f"{_list(well)} kept up."]
+    by_fate: dict[str, list[str]] = {"well": [], "undecided": [], "not": []}
+    reasons: dict[str, list[str]] = {}
+    for model in document:
+        fate = _fate(document, model)
+        by_fate[fate].append(model.label)
+        if fate != "well":
+            reasons.setdefault(shortfall(document, model), []).append(model.label)
+    well, undecided, failing = by_fate.values()
+    if well and not undecided and not failing:
+        whom = {1: f"{well[0]} keeps", 2: "Both keep"}.get(len(well), f"All {len(well)} keep")
+        lead = f"{whom} up"
+        if _objectives(document):
+            lead += " and meets" if len(well) == 1 else " and meet"
+            lead += " every objective"
     else:
-        told = ["None carries it."] if len(others) > 1 else ["It does not carry it."]
-    return told + [f"{model.label}: {shortfall(document, model)}." for model in others]
+        parts = []
+        if well:
+            parts.append(f"{_list(well)} {'does' if len(well) == 1 else 'do'}")
+        if failing:
+            parts.append(f"{_list(failing)} {'does' if len(failing) == 1 else 'do'} not")
+        if undecided:
+            parts.append(f"of {_list(undecided)} the runs cannot tell")
+        lead = "; ".join(parts)
+        lead = lead[0].upper() + lead[1:] if not (well or failing) else lead
+    return [f"{lead}."] + [f"{_list(labels)}: {reason}." for reason, labels in reasons.items()]
+
+
+def _fate(document: Document, model: ModelDocument) -> str:
+    if meets(document, model):
+        return "well"
+    failing = "fail" in model.verdicts.values() or not keeps_up(document, model)
+    return "not" if failing else "undecided"
 
 
 def shortfall(document: Document, model: ModelDocument) -> str:
@@ -162,14 +184,17 @@ def shortfall(document: Document, model: ModelDocument) -> str:
     short = []
     part = answered_part(document, model)
     if part < KEEPS_UP:
-        short.append(f"answered {format_percent(max(part, 0.0))} in time")
-    for verdict in ("fail", "inconclusive"):
-        lines = [line for line, found in model.verdicts.items() if found == verdict]
-        if lines:
-            says = "fails" if verdict == "fail" else "leaves undecided"
-            short.append(f"{says} {_list(lines)}")
+        short.append(f"answers {format_percent(max(part, 0.0))} in time")
+    by_verdict = {
+        verdict: [line for line, found in model.verdicts.items() if found == verdict]
+        for verdict in ("fail", "inconclusive")
+    }
+    if by_verdict["fail"]:
+        short.append(f"fails {_list(by_verdict['fail'])}")
+    if by_verdict["inconclusive"]:
+        short.append(f"the runs leave {_list(by_verdict['inconclusive'])} undecided")
     reason = held_back(document, model)
-    return _list(short) + (f": {reason}" if reason else "")
+    return "; ".join(short) + (f": {reason}" if reason else "")
 
 
 def held_back(document: Document, model: ModelDocument) -> str:

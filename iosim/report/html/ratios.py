@@ -36,11 +36,11 @@ def compared(title: str, description: str, rows: Sequence[tuple[str, Sequence[Ra
     bottom = HEAD + STEP * len(rows)
     height = bottom + FOOT
     drawn = []
-    for value in (1 / reach, 1.0, reach) if reach > 3 else (1 / reach, 0.8, 1.0, 1.25, reach):
+    for value in x.ticks(7):
         at = number(x(value))
-        kind = "limit" if value == 1.0 else "grid"
-        drawn.append(tag("path", class_=kind, d=f"M{at} {HEAD}V{bottom + 4}"))
         text = f"{value:.2g}"
+        kind = "limit" if text == "1" else "grid"
+        drawn.append(tag("path", class_=kind, d=f"M{at} {HEAD}V{bottom + 4}"))
         drawn.append(tag("text", text, x=at, y=bottom + 18, class_="tick", text_anchor="middle"))
     for row, (name, ratios) in enumerate(rows):
         top = HEAD + row * STEP

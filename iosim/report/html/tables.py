@@ -41,9 +41,9 @@ def _cell(one: Cell) -> Markup:
 
 
 def _breakable(title: str) -> list[str]:
-    """A heading that may go on in the next line behind a `/`."""
-    first, *others = title.split("/")
-    return [first, *(part for other in others for part in ("/", tag("wbr"), other))]
+    """A heading that may go on in the next line behind the `/` of `/request`."""
+    first, *others = title.split("/request")
+    return [first, *(part for other in others for part in ("/", tag("wbr"), "request", other))]
 
 
 def of_models(title: str, document: Document) -> Table:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from iosim.documents import Document, ModelDocument
 from iosim.errors import UsageError, did_you_mean, shown
+from iosim.report.html.scale import short_count
 from iosim.report.html.study import SWITCHES, estimate_of, load_of, workload_of
 from iosim.slo import SHORT_NAMES, known_metrics
 from iosim.statistics import Estimate
@@ -42,6 +43,7 @@ STYLE: Any = {
     "axes.grid": True,
     "grid.color": "#dddddd",
     "grid.linewidth": 0.5,
+    "axes.ymargin": 0.1,
     "lines.linewidth": 1.2,
     "lines.markersize": 4,
     "pdf.fonttype": 42,  # letters, not outlines: publishers ask for it
@@ -83,6 +85,7 @@ def plot(
             _points(axes, rows, factor)
         else:
             _lines(axes, rows, factor)
+            axes.xaxis.set_major_formatter(lambda value, _: short_count(value))
         axes.set_xlabel(_title_of_x(documents, x))
     return figure
 
@@ -219,6 +222,7 @@ def _label_y(axes: "Axes", y: str, rows: list[Row]) -> float:
     positive = [mean for mean in means if mean > 0]
     if positive and max(positive) / min(positive) > LOGARITHMIC_FROM:
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     return factor
 
 

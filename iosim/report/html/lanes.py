@@ -34,7 +34,7 @@ def story(moment: Moment, px_per_us: float, width: int, name: str) -> Markup:
         items.append(tag("li", f"... and {len(told) - MOST_STEPS} more steps"))
     return tag(
         "article",
-        tag("h4", name),
+        tag("h3", name),
         tag("div", _picture(moment, clock, width, name), class_="scroll lanes"),
         tag("ol", items, class_="steps", tabindex="0", aria_label=f"{name}, step by step"),
         tag("p", first, class_="sum"),

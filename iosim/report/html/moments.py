@@ -10,7 +10,7 @@ Validated by: tests/report/test_moments.py
 from dataclasses import dataclass
 
 from iosim.documents import Document
-from iosim.errors import IosimError
+from iosim.errors import IosimError, UsageError
 from iosim.machine.costs import Costs
 from iosim.report.html.study import duration_ns
 from iosim.report.timeline import Moment, observe
@@ -34,7 +34,10 @@ class Watched:
 def watch(document: Document) -> list[Watched]:
     """Watch every model of a simulated document. Raises IosimError if none can be watched."""
     scenario = _shortened(document)
-    costs = Costs.from_data(document.data["provenance"]["costs"])
+    try:
+        costs = Costs.from_data(document.data["provenance"]["costs"])
+    except (KeyError, TypeError):
+        raise UsageError(f"{document.name}: its costs are those of another version") from None
     found = []
     for model in scenario.models:
         label = label_of(model)

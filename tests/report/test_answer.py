@@ -71,7 +71,7 @@ def test_an_error_is_the_answer(tmp_path: Path) -> None:
     models = document(tmp_path).data["models"]
     models[0]["error"] = "epoll, at 5 ns: every thread waits."
     told = answers(Study.of([document(tmp_path, models=models)]))
-    assert "epoll: epoll, at 5 ns: every thread waits." in told
+    assert "epoll: at 5 ns: every thread waits." in told
 
 
 @pytest.mark.parametrize(

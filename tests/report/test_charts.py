@@ -110,7 +110,7 @@ def test_every_second_part_is_hatched_and_unknown_ones_are_left_out() -> None:
 
 
 def test_a_prediction_that_came_true_stands_on_the_line() -> None:
-    drawn = compared("T", "D", [("p50", [Ratio(Look(0), 1.0, "true"), Ratio(Look(1), 2.0, "")])])
+    drawn = compared("T", "D", {"p50": [Ratio(Look(0), 1.0, "true"), Ratio(Look(1), 2.0, "")]})
     (line,) = numbers(r'class="limit" d="M([\d.]+) ', drawn)
     (first,) = re.findall(r'class="marker" d="M([\d.]+) ', drawn)[:1]
     assert float(first) + 5 == pytest.approx(line, abs=0.01)  # a circle begins at its left

@@ -8,8 +8,8 @@ import pytest
 from iosim.machine.costs import Costs
 from iosim.profile import load as load_profile
 from iosim.report.html.clock import GAP, NAMES, clock_of, pixels_per_us
-from iosim.report.html.lanes import MOST_STEPS, story
-from iosim.report.story import steps, sums_of
+from iosim.report.html.lanes import story
+from iosim.report.story import MOST_LINES, steps, sums_of
 from iosim.report.timeline import Moment, Span, observe
 from iosim.scenario import from_data
 
@@ -87,7 +87,7 @@ def test_each_step_is_told_and_has_its_place() -> None:
     seen = moment(0)
     drawn = story(seen, 2.0, 500, "epoll")
     items = re.findall(r"<li[^>]*data-from=\"([\d.]+)\" data-to=\"([\d.]+)\"", drawn)
-    assert len(items) == len(steps(seen)) < MOST_STEPS
+    assert len(items) == len(steps(seen)) < MOST_LINES
     starts = [float(start) for start, _ in items]
     assert starts == sorted(starts)
     assert all(float(start) <= float(stop) for start, stop in items)

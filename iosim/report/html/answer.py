@@ -25,9 +25,11 @@ from iosim.report.html.study import (
     Study,
     answered_part,
     estimate_of,
+    has_load,
     keeps_up,
     load_of,
     meets,
+    noun_of,
     switches_of,
 )
 from iosim.report.html.tables import load_text
@@ -58,7 +60,7 @@ def question(study: Study) -> str:
     if len(study.loads) > 1:
         which = "does this server carry" if count == 1 else f"do {count} I/O models carry"
         return f"How much load {which} {where}{under}?"
-    load = load_text(study, study.loads[0])
+    load = load_text(study, study.loads[0]) if has_load(document) else "this work"
     if count == 1:
         return f"Does {study.labels[0]} carry {load} {where}{under}?"
     return f"Which of {count} I/O models should carry {load} {where}{under}?"
@@ -180,7 +182,7 @@ def _fate(document: Document, model: ModelDocument) -> str:
 def shortfall(document: Document, model: ModelDocument) -> str:
     """In what a model falls short, and what holds it back."""
     if model.error:
-        return model.error.removesuffix(".")
+        return without_name(model.label, model.error).removesuffix(".")
     short = []
     part = answered_part(document, model)
     if part < KEEPS_UP:
@@ -195,6 +197,11 @@ def shortfall(document: Document, model: ModelDocument) -> str:
         short.append(f"the runs leave {_list(by_verdict['inconclusive'])} undecided")
     reason = held_back(document, model)
     return "; ".join(short) + (f": {reason}" if reason else "")
+
+
+def without_name(label: str, error: str) -> str:
+    """What ended a model's runs, where its name already stands."""
+    return error.removeprefix(f"{label}, ")
 
 
 def held_back(document: Document, model: ModelDocument) -> str:
@@ -236,11 +243,12 @@ def _thrift(study: Study, setting: Setting) -> list[str]:
     """Who does with least, at the load that is looked at closely."""
     document = study.focus(setting)
     models = [model for model in document if keeps_up(document, model)]
+    noun = noun_of(document)
     at = load_text(study, load_of(document))
     where = f" at {at}" if len(setting.documents) > 1 else ""
     return [
-        *least(_cpu(models), "Least", f"CPU time per request{where}", format_duration_ns),
-        *least(_switches(models), "Fewest", f"context switches per request{where}", per_request),
+        *least(_cpu(models), "Least", f"CPU time per {noun}{where}", format_duration_ns),
+        *least(_switches(models), "Fewest", f"context switches per {noun}{where}", per_request),
     ]
 
 

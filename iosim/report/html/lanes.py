@@ -14,14 +14,13 @@ from itertools import pairwise
 from iosim.machine.thread import CAUSES
 from iosim.report.html.clock import NAMES, Clock, clock_of
 from iosim.report.html.markup import Markup, number, tag
-from iosim.report.story import Step, steps, sums_of
+from iosim.report.story import MOST_LINES, Step, steps, sums_of
 from iosim.report.timeline import Event, Moment, Span
 from iosim.units import format_duration_ns
 
 SHORTEST = 1.0
 LANE, THICK, FOOT = 24, 14, 34
 MOST_THREADS = 8
-MOST_STEPS = 200
 
 
 def story(moment: Moment, px_per_us: float, width: int, name: str) -> Markup:
@@ -29,9 +28,9 @@ def story(moment: Moment, px_per_us: float, width: int, name: str) -> Markup:
     clock = clock_of(moment, px_per_us)
     told = steps(moment)
     first, *others = sums_of(moment)
-    items = [_item(step, moment, clock) for step in told[:MOST_STEPS]]
-    if len(told) > MOST_STEPS:
-        items.append(tag("li", f"... and {len(told) - MOST_STEPS} more steps"))
+    items = [_item(step, moment, clock) for step in told[:MOST_LINES]]
+    if len(told) > MOST_LINES:
+        items.append(tag("li", f"... and {len(told) - MOST_LINES} more steps"))
     return tag(
         "article",
         tag("h3", name),
@@ -84,8 +83,7 @@ def _picture(moment: Moment, clock: Clock, width: int, name: str) -> Markup:
         drawn.append(tag("path", class_="grid", d=f"M{NAMES} {y + LANE}H{width - 8}"))
     for row, life in enumerate(moment.lives):
         drawn += _life(moment, life.number, life.intended_ns, life.answered_ns, clock, row)
-    for span in moment.spans:
-        drawn.append(_span(moment, span, clock, first_core + span.core))
+    drawn += _work(moment, clock, first_core)
     for row, thread in enumerate(threads, first_thread):
         drawn += _thread(moment, thread, clock, row)
     ends = number(clock.at_px[-1])
@@ -170,21 +168,48 @@ def _life(
     return drawn
 
 
-def _span(moment: Moment, span: Span, clock: Clock, row: int) -> Markup:
-    left = clock(span.from_ns)
-    width = max(clock(span.to_ns) - left, SHORTEST)
-    who = span.thread or ("the host" if span.cause == "stolen" else "an interrupt")
-    took = format_duration_ns(span.to_ns - span.from_ns)
-    own = moment.concerns(span)
+def _work(moment: Moment, clock: Clock, first_core: int) -> list[Markup]:
+    """What the cores do: a rectangle for work of one thread and cause that goes on."""
+    pieces: dict[int, list[list[Span]]] = {}
+    for span in moment.spans:
+        own = pieces.setdefault(span.core, [])
+        before = own[-1][-1] if own else None
+        if (
+            before is not None
+            and before.to_ns == span.from_ns
+            and before.thread == span.thread
+            and _class(moment, before) == _class(moment, span)
+        ):
+            own[-1].append(span)
+        else:
+            own.append([span])
+    return [
+        _rectangle(moment, spans, clock, first_core + core)
+        for core, own in sorted(pieces.items())
+        for spans in own
+    ]
+
+
+def _rectangle(moment: Moment, spans: Sequence[Span], clock: Clock, row: int) -> Markup:
+    first, last = spans[0], spans[-1]
+    left = clock(first.from_ns)
+    who = first.thread or ("the host" if first.cause == "stolen" else "an interrupt")
+    took = format_duration_ns(last.to_ns - first.from_ns)
+    labels = ", ".join(dict.fromkeys(span.label for span in spans))
     return tag(
         "rect",
-        tag("title", f"{who}, {span.label}: {took}"),
-        class_=f"p{CAUSES.index(span.cause)}{'' if own else ' other'}",
+        tag("title", f"{who}, {labels}: {took}"),
+        class_=_class(moment, first),
         x=left,
         y=row * LANE + (LANE - THICK) / 2,
-        width=width,
+        width=max(clock(last.to_ns) - left, SHORTEST),
         height=THICK,
     )
+
+
+def _class(moment: Moment, span: Span) -> str:
+    """Its colour; paler if it was done for others alone."""
+    return f"p{CAUSES.index(span.cause)}{'' if moment.concerns(span) else ' other'}"
 
 
 def _thread(moment: Moment, thread: str, clock: Clock, row: int) -> list[Markup]:
@@ -194,7 +219,14 @@ def _thread(moment: Moment, thread: str, clock: Clock, row: int) -> list[Markup]
         tag("path", class_=kind, d=f"M{number(clock(a))} {middle}H{number(clock(b))}")
         for a, b, kind in _states(moment, thread)
     ]
-    drawn += [_span(moment, span, clock, row) for span in moment.spans if span.thread == thread]
+    work: dict[str, list[str]] = {}
+    for span in moment.spans:
+        if span.thread == thread:
+            left = clock(span.from_ns)
+            width = number(max(clock(span.to_ns) - left, SHORTEST))
+            piece = f"M{number(left)} {number(top)}h{width}v{THICK}h-{width}z"
+            work.setdefault(_class(moment, span), []).append(piece)
+    drawn += [tag("path", class_=kind, d="".join(pieces)) for kind, pieces in work.items()]
     for event in moment.events:
         if event.thread != thread or event.what not in _MARKS:
             continue

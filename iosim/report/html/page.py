@@ -22,12 +22,12 @@ from iosim.documents import Document
 from iosim.errors import IosimError
 from iosim.machine.thread import CAUSES
 from iosim.report.html import agreement, charts, clock, lanes, loads, machines, stacks, tables
-from iosim.report.html.answer import answers, question
+from iosim.report.html.answer import answers, question, without_name
 from iosim.report.html.charts import section
 from iosim.report.html.frame import legend
 from iosim.report.html.markup import Markup, tag
 from iosim.report.html.moments import ALONE, TOGETHER, Watched, watch
-from iosim.report.html.study import Setting, Study
+from iosim.report.html.study import Setting, Study, noun_of
 from iosim.report.html.tables import load_of_text, table_of
 from iosim.report.layout import Cell, Column, Table
 from iosim.report.table import duration, per_request
@@ -68,7 +68,7 @@ def _policy(script: str) -> str:
 
 def _body(study: Study, title: str, timeline: bool) -> list[Markup]:
     documents = [document for setting in study.settings for document in setting.documents]
-    lead, *others = answers(study) or ["Nothing was finished, so there is nothing to tell."]
+    lead, *others = [*answers(study), *agreement.sentences(study)]
     header = tag(
         "header",
         tag("p", f"iosim report: {title}", class_="kicker"),
@@ -130,12 +130,19 @@ def _titled(study: Study, setting: Setting, document: Document) -> str:
 
 # ----------------------------------------------------------------------------- the moments
 
-INTRODUCTION = {
-    ALONE: "A request that has the server to itself. Every thread it needs is asleep and must be "
-    "woken, whatever the model.",
-    TOGETHER: "Requests that come close together. Here the models part: where each thread serves "
-    "one connection, each is woken and goes back to sleep; where one thread serves them all, it "
-    "finds the next one ready when it is done, and does not sleep.",
+INTRODUCTION: dict[str, dict[str, str]] = {
+    "request": {
+        ALONE: "A request that has the server to itself. Every thread it needs is asleep and must "
+        "be woken, whatever the model.",
+        TOGETHER: "Requests that come close together. Here the models part: where each thread "
+        "serves one connection, each is woken and goes back to sleep; where one thread serves "
+        "them all, it finds the next one ready when it is done, and does not sleep.",
+    },
+    "item": {
+        ALONE: "An item that is made while no other is under way.",
+        TOGETHER: "Items that are made close together: those who use them find the next one "
+        "there, and need not sleep for it.",
+    },
 }
 
 
@@ -144,18 +151,19 @@ def _timeline(study: Study) -> Iterable[Markup | None]:
     if not simulated:
         return
     document = simulated[0].documents[0]
+    noun = noun_of(document)
     try:
         watched = watch(document)
     except IosimError as error:
-        note = tag("p", f"No request can be watched: {error}", class_="note")
-        yield section("One request, step by step", "steps", note)
+        note = tag("p", f"No {noun} can be watched: {error}", class_="note")
+        yield section(f"One {noun}, step by step", "steps", note)
         return
     at = f"At {load_of_text(study, document)}. " if len(study.loads) > 1 else ""
-    for name, title in ((ALONE, "One request, step by step"), (TOGETHER, "Several at once")):
+    for name, title in ((ALONE, f"One {noun}, step by step"), (TOGETHER, "Several at once")):
         yield section(
             title,
             f"steps-{name}",
-            tag("p", f"{at}{INTRODUCTION[name]}"),
+            tag("p", f"{at}{INTRODUCTION[noun][name]}"),
             _moments(watched, name),
         )
 
@@ -172,7 +180,7 @@ def _moments(watched: list[Watched], name: str) -> Markup:
     told = [
         lanes.story(one.moments[name], scale, width, one.label)
         if name in one.moments
-        else tag("p", f"{one.label}: {one.why_not}", class_="note")
+        else tag("p", f"{one.label}: {without_name(one.label, one.why_not)}", class_="note")
         for one in watched
     ]
     return tag(

@@ -6,7 +6,7 @@ double are equally far away. Where either side is zero or unknown, there is no m
 Validated by: tests/report/test_charts.py
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from iosim.report.html.frame import RIGHT, WIDTH, picture
@@ -26,10 +26,10 @@ class Ratio:
     says: str
 
 
-def compared(title: str, description: str, rows: Sequence[tuple[str, Sequence[Ratio]]]) -> Markup:
+def compared(title: str, description: str, rows: Mapping[str, Sequence[Ratio]]) -> Markup:
     """Rows of markers around one; the name of each stands above it."""
     furthest = max(
-        [2.0, *(max(ratio.value, 1 / ratio.value) for _, ratios in rows for ratio in ratios)]
+        [2.0, *(max(ratio.value, 1 / ratio.value) for ratios in rows.values() for ratio in ratios)]
     )
     reach = next((r for r in (2.0, 3.0, 5.0, 10.0, 30.0) if r >= furthest), 100.0)
     x = Scale(1 / reach, reach, 12, WIDTH - RIGHT, logarithmic=True)
@@ -42,7 +42,7 @@ def compared(title: str, description: str, rows: Sequence[tuple[str, Sequence[Ra
         kind = "limit" if text == "1" else "grid"
         drawn.append(tag("path", class_=kind, d=f"M{at} {HEAD}V{bottom + 4}"))
         drawn.append(tag("text", text, x=at, y=bottom + 18, class_="tick", text_anchor="middle"))
-    for row, (name, ratios) in enumerate(rows):
+    for row, (name, ratios) in enumerate(rows.items()):
         top = HEAD + row * STEP
         drawn.append(tag("text", name, x=0, y=top + 12, class_="bar-name"))
         drawn.append(tag("path", class_="grid", d=f"M{x.start} {top + 26}H{x.end}"))

@@ -134,8 +134,22 @@ def workload_of(document: Document) -> dict[str, Any]:
     return dict(options or {})
 
 
+def noun_of(document: Document) -> str:
+    """What its workload makes one of: request, or item."""
+    from iosim.plugins import kinds
+
+    (kind,) = document.data["scenario"]["workload"]
+    made: str = getattr(kinds("workloads").get(kind), "TRAFFIC", "requests")
+    return made.removesuffix("s")
+
+
+def has_load(document: Document) -> bool:
+    """Whether its workload says how much it asks for; else that is up to the models."""
+    return not workload_of(document).keys().isdisjoint({"rate", "users"})
+
+
 def load_of(document: Document) -> float:
-    """Requests or users: what the workload asks for."""
+    """Requests a second or users: what the workload asks for, or else what was offered."""
     options = workload_of(document)
     if "rate" in options:
         return parse_rate(options["rate"])

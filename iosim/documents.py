@@ -12,7 +12,7 @@ Validated by: tests/unit/test_documents.py
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,6 +121,19 @@ def read(path: str | Path) -> Document:
         return _document(data, str(path))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"{path}: expected a whole result of iosim, found no {error}") from None
+
+
+def read_all(paths: Iterable[str | Path]) -> list[Document]:
+    """Read several documents. Raises one UsageError for all that are none."""
+    found, refused = [], []
+    for path in paths:
+        try:
+            found.append(read(path))
+        except UsageError as error:
+            refused.append(str(error))
+    if refused:
+        raise UsageError("\n".join(refused))
+    return found
 
 
 def _document(data: dict[str, Any], name: str) -> Document:

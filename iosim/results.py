@@ -26,6 +26,7 @@ from iosim.statistics import Estimate, no_finer, not_negative, student_t
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 SCHEMA_VERSION = 2
 
@@ -215,6 +216,16 @@ class Results:
     def threads(self) -> "pd.DataFrame":
         """The server's threads: model, replication, switches, CPU and waiting times in ns."""
         return self._details("threads")
+
+    def plot(self, y: str = "p99", x: str = "model") -> "Figure":
+        """A metric of each model with its interval, as a matplotlib figure.
+
+        y, x: as `iosim plot` takes them. Raises UsageError, also without matplotlib.
+        """
+        from iosim.documents import of
+        from iosim.report.plot import plot
+
+        return plot([of(self)], x, y)
 
     def _details(self, what: str) -> "pd.DataFrame":
         import pandas as pd

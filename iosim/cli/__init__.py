@@ -3,6 +3,8 @@
     iosim run SCENARIO         simulate it and print tables
     iosim measure SCENARIO     run it for real on this machine, and print the same tables
     iosim check SCENARIO...    tell every mistake, with line and column
+    iosim report RESULT...     one page of HTML from results
+    iosim plot RESULT...       a metric of results as a picture, for a paper
     iosim explain MODEL        one request's life, step by step
     iosim list [WHAT [NAME]]   what there is to choose from
     iosim schema               the scenario's JSON Schema, for editors
@@ -22,7 +24,7 @@ from importlib import import_module
 
 from iosim.cli.frame import app, main
 
-COMMANDS = ("run", "measure", "check", "explain", "list", "schema", "init")
+COMMANDS = ("run", "measure", "check", "report", "plot", "explain", "list", "schema", "init")
 
 for _name in COMMANDS:
     import_module(f"{__name__}.{_name}")

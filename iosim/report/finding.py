@@ -26,7 +26,7 @@ KEEPS_UP = 0.95
 
 
 @dataclass(frozen=True)
-class _Values:
+class Values:
     """One metric of one model: its mean, and its value in each replication."""
 
     label: str
@@ -41,9 +41,9 @@ def findings(results: Results) -> list[str]:
     if len(models) > 1:
         one = traffic(results.scenario).removesuffix("s")
         cpu = f"CPU time per {one}"
-        found += _least(models, "cpu_time_per_request_ns", "Least", cpu, format_duration_ns)
+        found += least(_all(models, "cpu_time_per_request_ns"), "Least", cpu, format_duration_ns)
         switches = f"context switches per {one}"
-        found += _least(models, "context_switches", "Fewest", switches, per_request)
+        found += least(_all(models, "context_switches"), "Fewest", switches, per_request)
     return found + list(_held_back(results, models))
 
 
@@ -98,7 +98,7 @@ def _held_back(results: Results, models: Iterable[ModelResult]) -> Iterable[str]
             yield f"What holds {model.label} back: {limit.evidence}."
 
 
-def _values(model: ModelResult, metric: str) -> _Values | None:
+def _values(model: ModelResult, metric: str) -> Values | None:
     values = {}
     for record in model.records:
         measured = measure_all(record)
@@ -108,7 +108,7 @@ def _values(model: ModelResult, metric: str) -> _Values | None:
         )
         values[record.replication] = measured[metric]
     known = [value for value in values.values() if value is not None]
-    return _Values(model.label, sum(known) / len(known), values) if known else None
+    return Values(model.label, sum(known) / len(known), values) if known else None
 
 
 def _sum(*values: float | None) -> float | None:
@@ -116,45 +116,48 @@ def _sum(*values: float | None) -> float | None:
     return sum(known) if len(known) == len(values) else None
 
 
-def _least(
-    models: Iterable[ModelResult],
-    metric: str,
-    least: str,
-    noun: str,
-    show: Callable[[float], str],
+def _all(models: Iterable[ModelResult], metric: str) -> list[Values]:
+    return [values for model in models if (values := _values(model, metric)) is not None]
+
+
+def least(
+    of_models: Iterable[Values], word: str, noun: str, show: Callable[[float], str]
 ) -> list[str]:
     """Who has the least of something, with whom it may be shared, and who has the most."""
-    found = [values for model in models if (values := _values(model, metric)) is not None]
+    found = sorted(of_models, key=lambda values: values.mean)
     if len(found) < 2:
         return []
-    found.sort(key=lambda values: values.mean)
     best, worst = found[0], found[-1]
     if len(best.values) < 2:
         return [
-            f"In this one replication {best.label} had the {least.lower()} {noun} "
+            f"In this one replication {best.label} had the {word.lower()} {noun} "
             f"({show(best.mean)}) and {worst.label} the most ({show(worst.mean)}); more "
             "replications would tell whether that is chance."
         ]
     equals = [other for other in found[1:] if not _differs(best, other)]
     if len(equals) == len(found) - 1:
         return [
-            f"By {noun} no model can be told from the best: {show(best.mean)} to "
-            f"{show(worst.mean)}."
+            f"By {noun} no model can be told from the best: {_range(best.mean, worst.mean, show)}."
         ]
     if not equals:
-        start = f"{least} {noun}: {best.label}, {show(best.mean)}"
+        start = f"{word} {noun}: {best.label}, {show(best.mean)}"
     else:
         names = [best.label, *(values.label for values in equals)]
         start = (
-            f"{least} {noun}: {', '.join(names[:-1])} and {names[-1]}, which cannot be told apart "
-            f"({show(best.mean)} to {show(max(values.mean for values in equals))})"
+            f"{word} {noun}: {', '.join(names[:-1])} and {names[-1]}, which cannot be told apart "
+            f"({_range(best.mean, max(values.mean for values in equals), show)})"
         )
-    factor = f"{worst.mean / best.mean:.2g}" if best.mean else "1"
+    factor = f"{float(f'{worst.mean / best.mean:.2g}'):,g}" if best.mean else "1"
     more = "" if factor == "1" else f", {factor} times as much"
     return [f"{start}; most: {worst.label}, {show(worst.mean)}{more}."]
 
 
-def _differs(a: _Values, b: _Values) -> bool:
+def _range(low: float, high: float, show: Callable[[float], str]) -> str:
+    """From the least to the most, or what both are shown as."""
+    return show(low) if show(low) == show(high) else f"{show(low)} to {show(high)}"
+
+
+def _differs(a: Values, b: Values) -> bool:
     """True if the interval of the paired differences leaves out zero."""
     common = sorted(a.values.keys() & b.values.keys())
     difference = paired_difference([a.values[i] for i in common], [b.values[i] for i in common])

@@ -132,7 +132,7 @@ def built_in(model: ModuleType) -> Path:
 
 
 @dataclass(frozen=True)
-class _Line:
+class Step:
     """What happened at an instant; `ns` is how long it took, None if no time passed."""
 
     at_ns: int
@@ -147,13 +147,18 @@ class _Line:
 
 def tell(moment: Moment, style: Style) -> str:
     """The moment as text, at most 80 columns wide."""
-    lines = sorted(_lines(moment), key=lambda line: (line.at_ns, line.order))
+    sums = [line for sentence in sums_of(moment) for line in paragraph(sentence)]
     parts = [
         "\n".join(_head(moment, style)),
-        "\n".join(_shown(moment, lines, style)),
-        "\n".join(_sums(moment, style)),
+        "\n".join(_shown(moment, steps(moment), style)),
+        "\n".join([style.strong("In all"), *sums]),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def steps(moment: Moment) -> list[Step]:
+    """All that happens in it, in the order of time."""
+    return sorted(_lines(moment), key=lambda step: (step.at_ns, step.order))
 
 
 def _head(moment: Moment, style: Style) -> list[str]:
@@ -172,7 +177,7 @@ def _head(moment: Moment, style: Style) -> list[str]:
 # ------------------------------------------------------------------------------- the lines
 
 
-def _lines(moment: Moment) -> Iterator[_Line]:
+def _lines(moment: Moment) -> Iterator[Step]:
     detailed = len(moment.lives) == 1
     yield from _of_spans(moment) if detailed else _of_turns(moment)
     paused = {}
@@ -187,15 +192,15 @@ def _lines(moment: Moment) -> Iterator[_Line]:
     for life in moment.lives:
         noun = moment.noun
         if noun == "request":
-            yield _Line(
+            yield Step(
                 life.intended_ns, 0, f"#{life.number}", None, "is meant to be sent", None, True
             )
             took = format_duration_ns(life.answered_ns - life.intended_ns)
             text = f"has its answer: {took} in all"
-            yield _Line(life.answered_ns, 9, f"#{life.number}", None, text, None, True)
+            yield Step(life.answered_ns, 9, f"#{life.number}", None, text, None, True)
 
 
-def _of_spans(moment: Moment) -> Iterator[_Line]:
+def _of_spans(moment: Moment) -> Iterator[Step]:
     """One line for each run of pieces with the same label."""
     falls_asleep = {(e.thread, e.at_ns) for e in moment.events if e.what == "slept"}
     for span in _merged(moment.spans):
@@ -207,7 +212,7 @@ def _of_spans(moment: Moment) -> Iterator[_Line]:
         text = span.label if not says else f"{span.label}: {says}"
         if span.cause in {"switch", "refill"} or span.label == "interrupt":
             text = says or span.label
-        yield _Line(span.from_ns, 5, _who(span), span.core, text, span.to_ns - span.from_ns)
+        yield Step(span.from_ns, 5, _who(span), span.core, text, span.to_ns - span.from_ns)
 
 
 def _who(span: Span) -> str:
@@ -218,7 +223,7 @@ def _who(span: Span) -> str:
 BOUNDARIES: Final = frozenset({"slept", "woke", "dispatched", "preempted", "begun", "paused"})
 
 
-def _of_turns(moment: Moment) -> Iterator[_Line]:
+def _of_turns(moment: Moment) -> Iterator[Step]:
     """One line for all that a thread does between two of its events."""
     boundaries: dict[str, list[Event]] = {}
     for event in moment.events:
@@ -239,7 +244,7 @@ def _of_turns(moment: Moment) -> Iterator[_Line]:
         if before is not None and before.what == "begun":
             did = f"#{before.request}: {did}"
         ns = sum(span.to_ns - span.from_ns for span in spans)
-        yield _Line(spans[0].from_ns, 5, _who(spans[0]), core, did, ns)
+        yield Step(spans[0].from_ns, 5, _who(spans[0]), core, did, ns)
 
 
 def _merged(spans: Iterable[Span]) -> Iterator[Span]:
@@ -261,34 +266,34 @@ def _merged(spans: Iterable[Span]) -> Iterator[Span]:
     yield from last.values()
 
 
-def _of_event(event: Event, moment: Moment, last_paused: Mapping[int | None, int]) -> _Line | None:
+def _of_event(event: Event, moment: Moment, last_paused: Mapping[int | None, int]) -> Step | None:
     at_ns, who, number = event.at_ns, event.thread, f"#{event.request}"
     if event.what == "slept":
         text = f"sleeps in {event.detail}: voluntary"
-        return _Line(at_ns, 2, who, event.core, text)
+        return Step(at_ns, 2, who, event.core, text)
     if event.what == "preempted":
         text = f"is preempted by {event.detail}: involuntary"
-        return _Line(at_ns, 2, who, event.core, text)
+        return Step(at_ns, 2, who, event.core, text)
     if event.what == "woke":
         slept = format_duration_ns(event.ns)
-        return _Line(at_ns, 3, who, None, f"wakes after {slept} in {event.detail}")
+        return Step(at_ns, 3, who, None, f"wakes after {slept} in {event.detail}")
     if event.what == "dispatched":
         if event.ns == 0:
             return None
         text = "waits for its core to leave idle, uncharged"
-        return _Line(at_ns, 4, who, event.core, text, event.ns)
+        return Step(at_ns, 4, who, event.core, text, event.ns)
     if event.what in {"spawned", "ended"}:
         text = "is started" if event.what == "spawned" else "ends"
-        return _Line(at_ns, 3, who, event.core, text)
+        return Step(at_ns, 3, who, event.core, text)
     if event.what == "delivered":
         where = "has been made"
         if moment.noun == "request":
             where = "is in the server's socket: sent, and taken in by softirq"
-        return _Line(at_ns, 1, number, None, where, None, True)
+        return Step(at_ns, 1, number, None, where, None, True)
     if event.what == "resumable":
-        return _Line(at_ns, 1, number, None, "what it waited for is there", None, True)
+        return Step(at_ns, 1, number, None, "what it waited for is there", None, True)
     if event.what == "begun":
-        return _Line(at_ns, 4, number, None, f"is taken up by {who}", None, True)
+        return Step(at_ns, 4, number, None, f"is taken up by {who}", None, True)
     if event.what == "paused":
         if at_ns != last_paused[event.request]:
             text = f"waits; {who} leaves it"
@@ -296,11 +301,11 @@ def _of_event(event: Event, moment: Moment, last_paused: Mapping[int | None, int
             text = "its answer leaves the server"
         else:
             text = f"has been used by {who}"
-        return _Line(at_ns, 1, number, None, text, None, True)
+        return Step(at_ns, 1, number, None, text, None, True)
     return None
 
 
-def _shown(moment: Moment, lines: list[_Line], style: Style) -> Iterator[str]:
+def _shown(moment: Moment, lines: list[Step], style: Style) -> Iterator[str]:
     width = min(18, max([len(line.who) for line in lines], default=0))
     yield style.faint(f"{'at us':>8} {'for us':>7} core {'who':{width}} what")
     for line in lines[:MOST_LINES]:
@@ -317,31 +322,31 @@ def _shown(moment: Moment, lines: list[_Line], style: Style) -> Iterator[str]:
 # -------------------------------------------------------------------------------- the sums
 
 
-def _sums(moment: Moment, style: Style) -> Iterator[str]:
-    yield style.strong("In all")
+def sums_of(moment: Moment) -> Iterator[str]:
+    """What a report shows as means, for this moment: a sentence each."""
     count = len(moment.lives)
     each = f" for {count} {moment.noun}s" if count > 1 else ""
     voluntary, involuntary = moment.count("slept"), moment.count("preempted")
     text = f"Context switches{each}: {voluntary} voluntary, {involuntary} involuntary"
     if count > 1:
         text += f"; {(voluntary + involuntary) / count:.2f} for each"
-    yield from paragraph(f"{text}.")
+    yield f"{text}."
     calls = [f"{name} {number:,}" for name, number in moment.syscalls().items()]
-    yield from paragraph(f"Syscalls: {', '.join(calls) or 'none'}.")
+    yield f"Syscalls: {', '.join(calls) or 'none'}."
     exits_ns = moment.exits_ns()
     busy = [
         f"{cause} {format_duration_ns(ns)}"
         + (f" ({format_duration_ns(exits_ns)} of it idle exit)" if cause == "switch" else "")
         for cause, ns in moment.cpu_ns().items()
     ]
-    yield from paragraph(f"CPU time: {', '.join(busy)}.")
+    yield f"CPU time: {', '.join(busy)}."
     yield from _others(moment)
     yield from _waking(moment)
     for life in moment.lives:
-        yield from paragraph(_parts(life, moment.noun))
+        yield _parts(life, moment.noun)
     threads = sorted({s.thread for s in moment.spans if s.thread and moment.concerns(s)})
     named = ", ".join(threads[:6]) + (", ..." if len(threads) > 6 else "")
-    yield from paragraph(f"Threads that ran: {len(threads)} ({named}).")
+    yield f"Threads that ran: {len(threads)} ({named})."
 
 
 def _others(moment: Moment) -> Iterator[str]:
@@ -349,10 +354,10 @@ def _others(moment: Moment) -> Iterator[str]:
     pieces: tuple[Span | Event, ...] = (*moment.spans, *moment.events)
     shared = [piece for piece in pieces if moment.shared(piece)]
     if shared:
-        yield from paragraph(f"Shared with {_whom(moment, shared)}: {_amount(shared)}.")
+        yield f"Shared with {_whom(moment, shared)}: {_amount(shared)}."
     alone = [piece for piece in pieces if not moment.concerns(piece)]
     if alone:
-        yield from paragraph(
+        yield (
             f"Not counted, as it was done for others alone ({_whom(moment, alone)}): "
             f"{_amount(alone)}."
         )
@@ -399,7 +404,7 @@ def _waking(moment: Moment) -> Iterator[str]:
         text += f"; {awake} came while the thread that serves them was awake, and cost no switch"
     if len(woken) > by_arrival:
         text += f". Besides, {len(woken) - by_arrival} times one thread woke another"
-    yield from paragraph(f"{text}.")
+    yield f"{text}."
 
 
 def _parts(life: Life, noun: str) -> str:

@@ -11,6 +11,10 @@ came out. `load_profile` reads what everything costs, and changes it:
     dear = iosim.load_profile("reference", changes={"context_switch": "5us"})
     iosim.simulate(scenario, profile=dear, precision="5%@p99")
 
+`sweep` simulates it at many points, and keeps what comes out:
+
+    iosim.sweep(scenario, ["machine.cores=1..8"], folder="cores.sweep").table
+
 `compare` tells who of two results is better in what, by how much, and how sure that is.
 
 `measure` runs the same scenario for real, on this machine; `saturate` as fast as it goes.
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
     from iosim.scenario import Scenario, load
     from iosim.simulation import Precision, simulate
     from iosim.studies.comparing import compare
+    from iosim.studies.sweep import sweep
 
 __version__ = "0.1.0"
 
@@ -48,6 +53,7 @@ __all__ = [
     "measure",
     "saturate",
     "simulate",
+    "sweep",
 ]
 
 _HOMES = {
@@ -65,6 +71,7 @@ _HOMES = {
     "measure": "iosim.measurement",
     "saturate": "iosim.measurement",
     "simulate": "iosim.simulation",
+    "sweep": "iosim.studies.sweep",
 }
 _THERE = {"load_profile": "load"}
 """What is called otherwise in its home."""

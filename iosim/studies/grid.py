@@ -51,12 +51,14 @@ class Range:
         if self.spacing == "doubling":
             doublings = math.ceil(math.log2(self.high / self.low) - 1e-9)
             numbers = [self.low * 2**doubling for doubling in range(doublings)]
-            return self._spelled([*numbers, self.high])
+            return tuple(map(self.quantity.canonical, [*numbers, self.high]))
         if self.count is None:
             raise Mismatch(f"how many values, as in ':{self.spacing} 8'", "no number")
         parts = range(self.count - 1)
-        inner = (self._between(part / (self.count - 1)) for part in parts[1:])
-        return self._spelled([self.low, *inner, self.high])
+        inner = [self.at(part / (self.count - 1)) for part in parts[1:]]
+        ends = self.quantity.canonical(self.low), self.quantity.canonical(self.high)
+        # Whole numbers may come twice where a range has fewer of them than it is to have values.
+        return tuple(dict.fromkeys((ends[0], *inner, ends[1])))
 
     def at(self, part: float) -> str:
         """The value a part 0..1 of the way from low to high."""
@@ -66,12 +68,6 @@ class Range:
         if self.spacing == "linear":
             return self.low + part * (self.high - self.low)
         return float(self.low * (self.high / self.low) ** part)
-
-    def _spelled(self, numbers: list[float]) -> tuple[str, ...]:
-        canonical = self.quantity.canonical
-        spell = (self.quantity.spell(number, self.high - self.low) for number in numbers[1:-1])
-        # Whole numbers may come twice where a range has fewer of them than it is to have values.
-        return tuple(dict.fromkeys((canonical(self.low), *spell, canonical(self.high))))
 
 
 @dataclass(frozen=True)

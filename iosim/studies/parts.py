@@ -42,7 +42,9 @@ _NUMBERS = ("mean", "low", "high")
 
 def files(folder: Path) -> list[Path]:
     """The parts of a folder, the oldest first."""
-    return sorted(path for path in folder.glob("*.*") if path.suffix in (".parquet", ".csv"))
+    suffixes = (".parquet", ".csv")
+    found = (path for path in folder.iterdir() if path.stem.isdigit() and path.suffix in suffixes)
+    return sorted(found)
 
 
 def write(folder: Path, lines: Iterable[Line]) -> None:
@@ -76,21 +78,22 @@ def frame(path: Path) -> "pd.DataFrame":
     import pandas as pd
 
     if path.suffix == ".csv":
-        texts = dict.fromkeys(COLUMNS[:6], "str")
-        numbers = dict.fromkeys(_NUMBERS, "float64")
-        return pd.read_csv(
-            path,
-            dtype={**texts, **numbers, "n": "int64"},
-            keep_default_na=False,
-            na_values={name: [""] for name in _NUMBERS},
-            float_precision="round_trip",
-        )
+        # Not by pandas, of which not every version reads each number to the last bit.
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.reader(file)
+            next(rows)
+            lines = [(*row[:6], *map(_number, row[6:9]), int(row[9])) for row in rows]
+        return typed(pd.DataFrame(lines, columns=[*COLUMNS]))
     return typed(pd.read_parquet(path))
 
 
 def typed(rows: "pd.DataFrame") -> "pd.DataFrame":
     """Rows whose numbers are numbers, also where none of them exists."""
     return rows.astype({**dict.fromkeys(_NUMBERS, "float64"), "n": "int64"})
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text else None
 
 
 def _write_csv(path: Path, lines: Iterable[Line]) -> None:

@@ -1,8 +1,8 @@
 """Quantities that a range runs over: what is written, as a number between two others.
 
-    shared("1us", "1ms")                   duration
-    duration.number("1us")                 1000 ns
-    duration.spell(1234.5678, 999_000)     '1235ns'
+    shared("1us", "1ms")           duration
+    duration.number("1us")         1000 ns
+    rate.spell(1234.567, 9_000)    '1235/s'
 
 A number is in the unit that iosim holds it in: ns, bytes, per second, 0..1, a count.
 
@@ -33,13 +33,14 @@ class Quantity:
         return self.parse(text)
 
     def spell(self, number: float, width: float) -> str:
-        """A number of a range `width` wide, to a thousandth of itself or of that.
+        """A number of a range `width` wide: whole, or to a thousandth of itself or of the width.
 
-        Whichever is finer: nobody wants to read 2154.4346900318824/s.
+        Of the two, what is finer: nobody wants to read 2154.4346900318824/s.
         """
-        finest = min(abs(number), abs(width)) or max(abs(number), abs(width))
-        rounded = round(number, 3 - math.floor(math.log10(finest))) if finest else number
-        return self.canonical(round(rounded) if self.whole else rounded)
+        if self.whole:
+            return self.canonical(round(number))
+        finest = min(abs(number), width) or width
+        return self.canonical(round(number, 3 - math.floor(math.log10(finest))))
 
 
 def _parse_number(text: object) -> float:

@@ -15,7 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import mkdtemp
+from weakref import finalize
 
 from iosim import __version__
 from iosim.errors import UsageError, shown
@@ -28,9 +30,6 @@ from iosim.studies.running import Local, Outcome, Places
 from iosim.studies.store import Store
 from iosim.studies.swept import Progress, Standing, Sweep
 from iosim.workers import usable_cores
-
-SCHEMA_VERSION = 1
-
 
 SCHEMA_VERSION = 1
 POINTS_TRIED = 1_000
@@ -71,20 +70,38 @@ def sweep(
     design = Design(axes, sample, method, scenario.run.seed)
     base = Base(scenario, profile, force)
     _require_sense(base, design)
-    temporary = TemporaryDirectory(prefix="iosim-sweep-") if folder is None else None
-    place = Path(temporary.name if temporary is not None else folder or "")
-    with closing(Store(place)) as store:
+    if folder is not None:
+        return _swept(Path(folder), base, design, jobs, dask, progress)
+    temporary = Path(mkdtemp(prefix="iosim-sweep-"))
+    try:
+        swept = _swept(temporary, base, design, jobs, dask, progress)
+    except BaseException:
+        rmtree(temporary)
+        raise
+    finalize(swept, rmtree, temporary, ignore_errors=True)
+    return swept
+
+
+def _swept(
+    folder: Path,
+    base: Base,
+    design: Design,
+    jobs: int | None,
+    dask: str | None,
+    progress: Progress | None,
+) -> Sweep:
+    with closing(Store(folder)) as store:
         run = _Run(store, base, design, progress)
+        run.plan()
         interrupted = False
         try:
-            run.plan()
             with closing(_places(jobs, dask)) as places:
                 run.go(places)
         except KeyboardInterrupt:
             interrupted = True
         store.pack()
     warnings = (*design.warnings, *run.warnings)
-    return Sweep(scenario, axes, place, run.standing, interrupted, warnings, temporary)
+    return Sweep(base.scenario, design.axes, folder, run.standing, interrupted, warnings)
 
 
 def _require_sense(base: Base, design: Design) -> None:

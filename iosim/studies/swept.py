@@ -4,10 +4,9 @@ Validated by: tests/studies/test_sweep.py
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from iosim.scenario import Scenario
@@ -46,8 +45,6 @@ class Sweep:
     standing: Standing
     interrupted: bool = False
     warnings: tuple[str, ...] = ()
-    _temporary: TemporaryDirectory[str] | None = field(default=None, repr=False, compare=False)
-    """A folder that goes with this object."""
 
     @property
     def paths(self) -> list[str]:

@@ -1,13 +1,13 @@
 """Running points: each a task for some process, which gives rows of metrics back.
 
-    with closing(Local(jobs=2)) as places:
+    with closing(Local(2)) as places:
         for point, outcome in places.run(points): ...
 
 A task is one point, its outcome one row for each I/O model. Nothing else passes between a study
 and the processes that work for it, and no random number depends on them, so that it does not
 matter which they are and how many.
 
-Scope: local processes; a Dask cluster, which runs the same tasks, is in cluster.py.
+Scope: this process and local ones; a Dask cluster, which runs the same tasks, is in cluster.py.
 Validated by: tests/studies/test_sweep.py
 """
 
@@ -88,6 +88,17 @@ def attempt(point: Point) -> Outcome:
     )
     errors = [row.error for row in rows if row.error]
     return Outcome("failed" if errors else "done", "; ".join(errors) or None, rows)
+
+
+class Here:
+    """This process, for one point after the other."""
+
+    def run(self, points: Iterable[Point]) -> Iterator[tuple[Point, Outcome]]:
+        for point in points:
+            yield point, attempt(point)
+
+    def close(self) -> None:
+        pass
 
 
 class Local:

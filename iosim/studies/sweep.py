@@ -26,7 +26,7 @@ from iosim.scenario import Scenario, load
 from iosim.studies.design import Design
 from iosim.studies.grid import Axis, parse_all
 from iosim.studies.points import PROFILE, Base, Point, point
-from iosim.studies.running import Local, Outcome, Places
+from iosim.studies.running import Here, Local, Outcome, Places
 from iosim.studies.store import Store
 from iosim.studies.swept import Progress, Standing, Sweep
 from iosim.workers import usable_cores
@@ -53,8 +53,9 @@ def sweep(
     over: texts such as "machine.cores=1..16", or {"machine.cores": [1, 2, 4]}.
     sample: so many points drawn from the axes instead of all, by `method`: lhs or sobol.
     profile: what everything costs; None: as the scenario names it.
-    jobs: processes at once; None: one a core. dask: the address of a Dask scheduler, whose workers
-    are used instead. The results are the same to the bit.
+    jobs: processes at once; None: one a core; 1: none but this one.
+    dask: the address of a Dask scheduler, whose workers are used instead. Whoever simulates, the
+    results are the same to the bit.
     folder: the results directory; None: one that goes with what is returned.
     force: lift the scenario's limits on size.
     Interrupted by the user, it returns what has finished, marked so. Raises UsageError, also if
@@ -125,7 +126,8 @@ def _changes(axes: tuple[Axis, ...], values: Iterable[str]) -> tuple[tuple[str, 
 
 def _places(jobs: int | None, dask: str | None) -> Places:
     if dask is None:
-        return Local(jobs or usable_cores())
+        jobs = jobs or usable_cores()
+        return Here() if jobs == 1 else Local(jobs)
     from iosim.studies.cluster import Cluster
 
     return Cluster(dask)

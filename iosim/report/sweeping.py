@@ -98,6 +98,7 @@ def _estimate(row: Any) -> Estimate:
 
 def _sentences(sweep: Sweep) -> Iterator[str]:
     standing = sweep.standing
+    yield from _warnings(sweep)
     failures = sweep.estimates[sweep.estimates["error"] != ""]
     for row in _each(failures.head(MOST_FAILURES)):
         values = " ".join(
@@ -114,6 +115,15 @@ def _sentences(sweep: Sweep) -> Iterator[str]:
     yield f"{', '.join(told)}."
     if sweep.interrupted:
         yield "Interrupted: the same command goes on from here."
+
+
+def _warnings(sweep: Sweep) -> Iterator[str]:
+    """How many rows come with a warning, and one of them."""
+    rows = sweep.estimates.drop_duplicates(["number", "model"])
+    warned = rows[rows["warnings"] != ""]
+    if len(warned):
+        first = str(warned["warnings"].iloc[0])
+        yield f"Warnings in {len(warned):,} of {len(rows):,} rows, the first: {first}."
 
 
 def _rows(sweep: Sweep) -> Iterator[tuple[Any, ...]]:
@@ -144,7 +154,10 @@ def _point(paths: list[str], rows: "pd.DataFrame") -> dict[str, Any]:
     models: dict[str, dict[str, Any]] = {}
     for row in _each(rows):
         if row.model:
-            own = models.setdefault(row.model, {"label": row.model, "error": None, "metrics": {}})
+            own = models.setdefault(
+                row.model,
+                {"label": row.model, "error": None, "warnings": row.warnings, "metrics": {}},
+            )
             if row.metric:
                 found = _estimate(row)
                 own["metrics"][row.metric] = {

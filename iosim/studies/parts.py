@@ -29,6 +29,7 @@ class Line(NamedTuple):
     state: str
     model: str
     error: str
+    warnings: str
     metric: str
     mean: float | None
     low: float | None
@@ -82,7 +83,7 @@ def frame(path: Path) -> "pd.DataFrame":
         with path.open(encoding="utf-8", newline="") as file:
             rows = csv.reader(file)
             next(rows)
-            lines = [(*row[:6], *map(_number, row[6:9]), int(row[9])) for row in rows]
+            lines = [(*row[:7], *map(_number, row[7:10]), int(row[10])) for row in rows]
         return typed(pd.DataFrame(lines, columns=[*COLUMNS]))
     return typed(pd.read_parquet(path))
 
@@ -107,7 +108,7 @@ def _write_parquet(path: Path, lines: Iterable[Line]) -> None:
     import pyarrow as pa
     import pyarrow.parquet
 
-    kinds = [pa.string()] * 6 + [pa.float64()] * 3 + [pa.int64()]
+    kinds = [pa.string()] * 7 + [pa.float64()] * 3 + [pa.int64()]
     columns = [*zip(*lines, strict=True)] or [()] * len(COLUMNS)
     table = pa.table(
         [pa.array(values, kind) for values, kind in zip(columns, kinds, strict=True)],

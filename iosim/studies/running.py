@@ -39,6 +39,8 @@ class Row:
 
     model: str
     error: str | None
+    warnings: tuple[str, ...]
+    """What to know before trusting the numbers."""
     metrics: Mapping[str, Estimated]
 
 
@@ -79,6 +81,7 @@ def attempt(point: Point) -> Outcome:
         Row(
             model.label,
             model.error,
+            (*results.warnings, *model.warnings),
             {
                 name: Estimated(found.mean, found.low, found.high, found.n)
                 for name, found in model.metrics.items()

@@ -12,6 +12,7 @@ A part has one row for each point, model and metric:
     state      done, failed, or lost with its process
     model      empty where the point as a whole failed
     error
+    warnings   of the model's runs, parted by semicolons
     metric     empty beside an error
     mean, low, high, n    over the replications, with the 95% interval
 
@@ -19,8 +20,8 @@ A line of `recent.jsonl` counts once it has ended: half a line tells where a stu
 is dropped. Killed between writing a part and emptying `recent.jsonl`, a study has some points
 twice, of which one is read.
 
-Scope: one writer at a time, which a lock on the folder sees to. In memory: `POINTS_A_PART` points,
-and a hash for each other one. Not done: nothing is ever removed.
+Scope: one writer at a time, which a lock on the folder sees to. In memory: a hash for each point;
+those of a part, while it is written. Not done: nothing is ever removed.
 Validated by: tests/studies/test_store.py
 """
 
@@ -69,11 +70,12 @@ class Store:
         except OSError as error:
             os.close(self._lock)
             raise UsageError(f"{folder}: cannot be written: {error.strerror}") from None
-        self._records = [*_records(folder)]
-        told = [(record["point"], record["state"]) for record in self._records]
+        self._states: dict[str, str] = {}
         for path in parts.files(folder / _PARTS):
-            told += set(parts.points(path))
-        self._states = dict(told)
+            self._states |= dict(parts.points(path))
+        recent = {record["point"]: record["state"] for record in _records(folder)}
+        self._states |= recent
+        self._in_recent = len(recent)
 
     def state(self, point: str) -> str | None:
         """What is known of the point of this hash, if a result of it would be the same again."""
@@ -87,23 +89,25 @@ class Store:
             "changes": changes,
             "state": outcome.state,
             "error": outcome.error,
-            "rows": [[row.model, row.error, row.metrics] for row in outcome.rows],
+            "rows": [
+                [row.model, row.error, "; ".join(row.warnings), row.metrics] for row in outcome.rows
+            ],
         }
         try:
             self._recent.write(json.dumps(record, allow_nan=False).encode() + b"\n")
         except OSError as error:
             raise UsageError(f"{self.folder}: cannot be written: {error.strerror}") from None
-        self._records.append(record)
         self._states[point] = outcome.state
-        if len(self._records) >= POINTS_A_PART:
+        self._in_recent += 1
+        if self._in_recent >= POINTS_A_PART:
             self.pack()
 
     def pack(self) -> None:
         """Turn what is in `recent.jsonl` into a part. Raises UsageError."""
-        if self._records:
-            parts.write(self.folder / _PARTS, _lines(self._records))
-            self._records.clear()
+        if self._in_recent:
+            parts.write(self.folder / _PARTS, _lines(_records(self.folder)))
             self._recent.truncate(0)
+            self._in_recent = 0
 
     @contextmanager
     def planning(self, paths: Iterable[str]) -> Iterator[Callable[[int, str, Iterable[str]], None]]:
@@ -181,9 +185,9 @@ def _lines(records: Iterable[dict[str, Any]]) -> Iterator[Line]:
     for record in records:
         own = record["point"], record["changes"], record["state"]
         if not record["rows"]:
-            yield Line(*own, "", record["error"] or "", "", None, None, None, 0)
-        for model, error, metrics in record["rows"]:
+            yield Line(*own, "", record["error"] or "", "", "", None, None, None, 0)
+        for model, error, warnings, metrics in record["rows"]:
             if error:
-                yield Line(*own, model, error, "", None, None, None, 0)
+                yield Line(*own, model, error, warnings, "", None, None, None, 0)
             for metric, (mean, low, high, n) in metrics.items():
-                yield Line(*own, model, "", metric, mean, low, high, n)
+                yield Line(*own, model, "", warnings, metric, mean, low, high, n)

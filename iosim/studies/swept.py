@@ -53,8 +53,8 @@ class Sweep:
 
     @cached_property
     def estimates(self) -> "pd.DataFrame":
-        """One row a point, model and metric: number, the paths, point, state, model, error, metric,
-        mean, low, high (95%), n.
+        """One row a point, model and metric: number, the paths, point, state, model, error,
+        warnings, metric, mean, low, high (95%), n.
 
         Values at the paths are texts, as in a scenario. A point or model that failed has a row with
         its error and no metric; a point that was not finished has none.
@@ -62,23 +62,23 @@ class Sweep:
         rows = read_plan(self.folder).merge(read(self.folder), on="point", sort=False)
         # By point as planned, whatever the order in which they were finished.
         rows = rows.sort_values("number", kind="stable", ignore_index=True)
-        columns = ["point", "state", "model", "error", "metric", "mean", "low", "high", "n"]
-        return rows[["number", *self.paths, *columns]]
+        columns = ["point", "state", "model", "error", "warnings", "metric"]
+        return rows[["number", *self.paths, *columns, "mean", "low", "high", "n"]]
 
     @cached_property
     def table(self) -> "pd.DataFrame":
         """One row a point and model, in the order of points, then of models.
 
-        number, the paths, model, error, and for each metric its mean and the ends of its 95%
-        interval as METRIC_low and METRIC_high: NaN where there is none. Where all values of a path
-        are of one quantity, they are numbers, in the unit that metrics have: ns, bytes, per
+        number, the paths, model, error, warnings, and for each metric its mean and the ends of its
+        95% interval as METRIC_low and METRIC_high: NaN where there is none. Where all values of a
+        path are of one quantity, they are numbers, in the unit that metrics have: ns, bytes, per
         second, 0 to 1. Otherwise they are texts.
         """
         import pandas as pd
 
         rows = self.estimates
         keys = ["number", "model"]
-        heads = rows.drop_duplicates(keys)[["number", *self.paths, "model"]].set_index(keys)
+        heads = rows.drop_duplicates(keys)[[*keys, *self.paths, "warnings"]].set_index(keys)
         errors = rows[rows["error"] != ""].drop_duplicates(keys).set_index(keys)["error"]
         heads["error"] = errors.reindex(heads.index).fillna("")
         for axis in self.axes:
@@ -86,7 +86,7 @@ class Sweep:
             heads[axis.path] = quantities.numbers(texts) or texts
         told = rows[rows["metric"] != ""]
         names = list(dict.fromkeys(told["metric"]))
-        columns = [heads.reset_index()[["number", *self.paths, "model", "error"]]]
+        columns = [heads.reset_index()[["number", *self.paths, "model", "error", "warnings"]]]
         by_metric = dict(iter(told.groupby("metric", sort=False)))
         for name in names:
             own = by_metric[name].set_index(keys)[["mean", "low", "high"]].reindex(heads.index)

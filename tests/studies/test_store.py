@@ -18,13 +18,20 @@ def outcome(mean: float = THIRD) -> Outcome:
         "x_ns": Estimated(mean, 1e-300, 12345678.900000001, 5),
         "y": Estimated(None, None, None, 0),
     }
-    return Outcome("done", None, (Row('=a, "b"', None, metrics), Row("NA", None, metrics)))
+    return Outcome(
+        "done",
+        None,
+        (Row('=a, "b"', None, ("short", "odd"), metrics), Row("NA", None, (), metrics)),
+    )
 
 
 FAILED = Outcome(
     "failed",
     "deadlock: one, two",
-    (Row("a", None, {"y": Estimated(1.0, None, None, 1)}), Row("b", "deadlock: one, two", {})),
+    (
+        Row("a", None, (), {"y": Estimated(1.0, None, None, 1)}),
+        Row("b", "deadlock: one, two", (), {}),
+    ),
 )
 
 
@@ -68,6 +75,7 @@ def test_every_number_comes_back_to_the_bit(tmp_path: Path, kind: str, packed: b
     assert rows["mean"].isna().tolist() == [False, True, False, True, False, True]
     assert rows["model"].tolist() == ['=a, "b"', '=a, "b"', "NA", "NA", "a", "b"]
     assert rows["error"].tolist() == [*[""] * 5, "deadlock: one, two"]
+    assert rows["warnings"].tolist() == [*["short; odd"] * 2, *[""] * 4]
     assert rows["state"].tolist() == [*["done"] * 4, "failed", "failed"]
     assert rows["changes"].tolist() == [*["a=1"] * 4, "a=2", "a=2"]
 
@@ -88,7 +96,7 @@ def test_many_points_become_parts_on_their_way(
     with closing(Store(tmp_path)) as kept:
         for number in range(10):
             kept.add(f"p{number}", "", outcome(number))
-            assert len(kept._records) < 4
+            assert (tmp_path / "recent.jsonl").read_bytes().count(b"\n") < 4
     assert len(parts.files(tmp_path / "parts")) == 2
     assert len((tmp_path / "recent.jsonl").read_text().splitlines()) == 2
     assert len(numbers(tmp_path)) == 40

@@ -54,11 +54,16 @@ def _now_and_then() -> "Progress":
 
 def in_words(now: "Standing", passed_s: float) -> str:
     """`40 done, 1 failed, 60 left, about 3 min`: at the pace since the start."""
-    from iosim.units import format_duration_ns
-
     told = [f"{now.done + now.kept:,} done"]
     told += [f"{now.failed:,} failed"] if now.failed else []
     told.append(f"{now.left:,} left")
-    if now.left:
-        told.append(f"about {format_duration_ns(passed_s / now.done * now.left * 1e9)}")
+    if now.left and now.done:
+        told.append(f"about {_roughly(passed_s / now.done * now.left)}")
     return ", ".join(told)
+
+
+def _roughly(seconds: float) -> str:
+    for unit, unit_s in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * unit_s:
+            return f"{seconds / unit_s:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -163,7 +163,7 @@ class _Run:
                 f"{len(design) - len(seen):,} of {len(design):,} points are the same as others and "
                 "are left out",
             )
-        self.standing = Standing(done=0, failed=failed, kept=kept, left=len(seen) - kept)
+        self._now(Standing(done=0, failed=failed, kept=kept, left=len(seen) - kept))
         store.describe(
             {
                 "schema_version": SCHEMA_VERSION,
@@ -195,11 +195,10 @@ class _Run:
     def _add(self, each: Point, outcome: Outcome) -> None:
         self._store.add(each.digest, each.told, outcome)
         now = self.standing
-        self.standing = Standing(
-            done=now.done + 1,
-            failed=now.failed + (outcome.state != "done"),
-            kept=now.kept,
-            left=now.left - 1,
-        )
+        failed = now.failed + (outcome.state != "done")
+        self._now(Standing(now.done + 1, failed, now.kept, now.left - 1))
+
+    def _now(self, standing: Standing) -> None:
+        self.standing = standing
         if self._progress is not None:
             self._progress(self.standing)

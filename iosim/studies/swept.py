@@ -32,7 +32,7 @@ class Standing:
 
 
 Progress = Callable[[Standing], None]
-"""Called whenever a point is finished."""
+"""Called when the points are known, and whenever one is finished."""
 
 
 @dataclass(frozen=True)

@@ -189,13 +189,15 @@ def test_ctrl_c_shows_what_has_finished_and_the_same_command_goes_on(tiny: Path)
 @pytest.mark.parametrize(
     ("standing", "passed_s", "told"),
     [
-        (Standing(done=10, failed=0, kept=0, left=30), 60, "10 done, 30 left, about 3.00 min"),
+        (Standing(done=10, failed=0, kept=0, left=30), 60, "10 done, 30 left, about 3 min"),
         (
             Standing(done=2, failed=1, kept=1000, left=1),
             4,
-            "1,002 done, 1 failed, 1 left, about 2.00 s",
+            "1,002 done, 1 failed, 1 left, about 2 s",
         ),
         (Standing(done=2, failed=0, kept=0, left=0), 4, "2 done, 0 left"),
+        (Standing(done=0, failed=0, kept=3, left=7), 0, "3 done, 7 left"),
+        (Standing(done=1, failed=0, kept=0, left=9), 3600, "1 done, 9 left, about 9 h"),
     ],
 )
 def test_progress_in_words(standing: Standing, passed_s: float, told: str) -> None:

@@ -10,7 +10,6 @@ Validated by: tests/conformance, tests/theory
 """
 
 import gc
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -43,7 +42,7 @@ from iosim.slo import SHORT_NAMES, Verdict, known_metrics
 from iosim.statistics import is_precise, replications_needed
 from iosim.streams import Streams
 from iosim.units import parse_fraction
-from iosim.workers import Died, Workers
+from iosim.workers import Died, Workers, usable_cores
 
 if TYPE_CHECKING:
     from iosim.machine.trace import Trace
@@ -324,7 +323,7 @@ def simulate(
     outcomes: dict[Task, Outcome] = {}
     wanted = dict.fromkeys(range(len(scenario.models)), scenario.run.replications)
     interrupted = False
-    runner = _Runner(scenario, profile.costs, jobs or _cores())
+    runner = _Runner(scenario, profile.costs, jobs or usable_cores())
     try:
         with closing(runner):
             while tasks := [
@@ -368,13 +367,6 @@ def _result(scenario: Scenario, index: int, outcomes: dict[Task, Outcome]) -> Mo
     return model_result(
         scenario, model.kind, label_of(model), records, errors[0] if errors else None
     )
-
-
-def _cores() -> int:
-    """How many cores this process may use, which may be fewer than there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _by_task(item: tuple[Task, Outcome]) -> Task:

@@ -25,10 +25,10 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, TypeVar
 
@@ -39,6 +39,13 @@ _PROGRAM = (
     "from multiprocessing.connection import Connection; import sys; parent = Connection(0); "
     "sys.path[:] = parent.recv(); from iosim.workers import serve; serve(parent)"
 )
+
+
+def usable_cores() -> int:
+    """How many cores this process may use, which may be fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +79,21 @@ class Workers(Generic[Task, Outcome]):
         self._all: dict[Connection[Any, Any], subprocess.Popen[bytes]] = {}
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Outcome | Died]]:
-        """Each task with its outcome, in any order. Raises what `work` raised."""
-        waiting = deque(tasks)
+        """Each task with its outcome, in any order. Raises what `work` raised.
+
+        Tasks are taken one by one, as workers have room for them.
+        """
+        waiting = iter(tasks)
         idle = list(self._all)
         under_way: dict[Any, Task] = {}
         ready: Any
-        while waiting or under_way:
-            while waiting and len(under_way) < self._most:
+        while True:
+            for task in islice(waiting, self._most - len(under_way)):
                 connection = idle.pop() if idle else self._start()
-                task = under_way[connection] = waiting.popleft()
+                under_way[connection] = task
                 _send(connection, task)
+            if not under_way:
+                return
             for ready in wait(list(under_way)):
                 task = under_way.pop(ready)
                 try:

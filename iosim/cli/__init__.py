@@ -2,6 +2,8 @@
 
     iosim run SCENARIO         simulate it and print tables
     iosim measure SCENARIO     run it for real on this machine, and print the same tables
+    iosim sweep SCENARIO       simulate it at many points: --over path=values
+    iosim compare A B          two results, or two models of one
     iosim check SCENARIO...    tell every mistake, with line and column
     iosim report RESULT...     one page of HTML from results
     iosim plot RESULT...       a metric of results as a picture, for a paper
@@ -24,7 +26,19 @@ from importlib import import_module
 
 from iosim.cli.frame import app, main
 
-COMMANDS = ("run", "measure", "check", "report", "plot", "explain", "list", "schema", "init")
+COMMANDS = (
+    "run",
+    "measure",
+    "sweep",
+    "compare",
+    "report",
+    "plot",
+    "check",
+    "explain",
+    "list",
+    "schema",
+    "init",
+)
 
 for _name in COMMANDS:
     import_module(f"{__name__}.{_name}")

@@ -147,7 +147,7 @@ def main_table(results: Results) -> Table:
     made = traffic(results.scenario)
     columns = list(COLUMNS)
     if made == "items":
-        columns = [_of_items(column) for column in columns]
+        columns = [of_items(column) for column in columns]
     shown = [column for column in columns if not _unknown(results, column)]
     return Table(
         "",
@@ -180,7 +180,9 @@ def _about_machine(results: Results) -> Iterable[str]:
         yield f"Measured on {one_line(results.machine)}."
 
 
-def _of_items(column: Column) -> Column:
+def of_items(column: Column) -> Column:
+    """A column of requests, in the words of a pipeline."""
+
     def worded(text: str) -> str:
         return text.replace("request", "item").replace("req", "item")
 

@@ -115,7 +115,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def call(line: str) -> None:
     """Run one `iosim ...` line in this process."""
     arguments = shlex.split(line, comments=True)[1:]
-    if arguments[:1] == ["run"]:
+    if arguments[:1] in (["run"], ["sweep"]):
         arguments += ["--set", "run.duration=5ms", "--jobs", "1"]
         if "--precision" not in arguments:
             arguments += ["--replications", "2"]

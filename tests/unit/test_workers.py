@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -52,6 +52,19 @@ class TestTasks:
             list(workers.run([0]))
         (note,) = caught.value.__notes__
         assert note.startswith("In a worker process:\nTraceback")
+
+    def test_they_are_taken_as_there_is_room_for_them(self) -> None:
+        taken = []
+
+        def tasks() -> Iterator[int]:
+            for number in range(20):
+                taken.append(number)
+                yield number
+
+        workers: Workers[int, int] = Workers(1, abs, ())
+        with closing(workers):
+            for finished, _ in enumerate(workers.run(tasks())):
+                assert len(taken) == finished + 1
 
 
 class TestDeaths:

@@ -475,7 +475,33 @@ class _Reader:
         self.problems.append(Problem(self._source.file, line, column, where, expected, found, hint))
 
 
-# Changing
+# Making and changing
+
+
+def assembled(
+    name: str,
+    description: str,
+    machine: str,
+    date: str,
+    entries: Mapping[str, CostEntry],
+    noise: HostNoise | None = None,
+    fitted_on: tuple[FittedOn, ...] = (),
+) -> Profile:
+    """A profile that is in no file yet; `entries` are all costs, in the order of Costs."""
+    told = repr((name, machine, date, [(*item,) for item in entries.items()], noise, fitted_on))
+    return Profile(
+        name=name,
+        description=description,
+        machine=machine,
+        date=date,
+        measurements=None,
+        file="",
+        sha256=hashlib.sha256(told.encode()).hexdigest(),
+        costs=_costs(entries, noise),
+        entries=entries,
+        noise=noise,
+        fitted_on=fitted_on,
+    )
 
 
 def with_costs(profile: Profile, changes: Mapping[str, str]) -> Profile:

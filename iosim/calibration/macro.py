@@ -10,9 +10,10 @@ the parameters (common random numbers), so that differences are the parameters' 
 derivatives are differences over `STEP`. Residuals are (log observed - log simulated) / sigma, and
 each parameter has a lognormal prior around 1.
 
-A parameter whose posterior is not narrower than `IDENTIFIED` times its prior stays at 1, and the
-others are fitted once more without it. If runs and simulation differ by more than their sigmas,
-the sigmas grow until they do not.
+If runs and simulation differ by more than their sigmas, the sigmas grow until they do not. A
+parameter whose posterior then is not narrower than `IDENTIFIED` times its prior stays at 1, and
+the others are fitted once more without it. For both, metrics are taken as linear in the logarithms
+around the solution.
 
 Scope: any list of parameters; costs that the profile does not have are left out of them.
 Not done: the errors are those of the tangent at the solution; what all runs of one hour have in
@@ -138,10 +139,10 @@ def fit(
 
     `progress` is called after each round of simulations.
     """
-    if not observed:
-        return InSitu()
-    fitting = _Fitting(profile, observed, available(parameters, profile), progress)
-    return fitting.go()
+    there = available(parameters, profile)
+    if not observed or not there:
+        return InSitu(runs=tuple(one.run for one in observed))
+    return _Fitting(profile, observed, there, progress).go()
 
 
 class _Fitting:
@@ -176,13 +177,18 @@ class _Fitting:
         """Fit all, find out what is identified, and fit that."""
         import numpy as np
 
-        count = len(self._parameters)
-        every = np.arange(count)
-        x, covariance, birge = self._solved(every)
+        x, slopes = self._least_squares()
+        middle = self._simulated(x)
+        # In logarithms runs are nearly linear: what follows needs no more simulations.
+        target = self._logs - middle + slopes @ x
+        apart = (self._logs - middle) / self._sigmas
+        freedom = max(1, len(self._logs) - len(self._parameters))
+        birge = max(1.0, sqrt(float(apart @ apart) / freedom))
+        every = np.ones(len(self._parameters), dtype=bool)
+        _, covariance = self._linear(target, slopes, birge, every)
         errors = np.sqrt(np.diag(covariance))
         known = errors / self._prior < IDENTIFIED
-        if not known.all():
-            x, _, birge = self._solved(every[known])
+        x, _ = self._linear(target, slopes, birge, known)
         both = covariance / np.outer(errors, errors)
         names = [parameter.name for parameter in self._parameters]
         misfit = self._logs - self._simulated(x)
@@ -210,44 +216,41 @@ class _Fitting:
             },
         )
 
-    def _solved(self, free: "NDArray[np.intp]") -> "tuple[Vector, Matrix, float]":
-        """Logs of all parameters, the covariance of the free ones, and Birge's ratio."""
-        found = self._least_squares(free, 1.0)
-        freedom = max(1, len(self._logs) - len(free))
-        misfit = (self._logs - self._simulated(found[0])) / self._sigmas
-        birge = max(1.0, sqrt(float(misfit @ misfit) / freedom))
-        if birge > 1:
-            found = self._least_squares(free, birge)
-        return (*found, birge)
-
-    def _least_squares(self, free: "NDArray[np.intp]", birge: float) -> "tuple[Vector, Matrix]":
+    def _least_squares(self) -> "tuple[Vector, Matrix]":
+        """Logs of all parameters, and what each metric's log changes with each of them."""
         import numpy as np
         from scipy.optimize import least_squares
 
-        sigmas = self._sigmas * birge
-        x = np.zeros(len(self._parameters))
-        if not len(free):
-            return x, np.zeros((0, 0))
+        count = len(self._parameters)
 
-        def whole(part: "Vector") -> "Vector":
-            logs = np.zeros(len(self._parameters))
-            logs[free] = part
-            return logs
+        def residuals(x: "Vector") -> "Vector":
+            apart = (self._logs - self._simulated(x)) / self._sigmas
+            return np.concatenate([apart, -x / self._prior])
 
-        def residuals(part: "Vector") -> "Vector":
-            apart = (self._logs - self._simulated(whole(part))) / sigmas
-            return np.concatenate([apart, -part / self._prior[free]])
-
-        def jacobian(part: "Vector") -> "Matrix":
-            here = residuals(part)
-            steps = STEP * np.eye(len(free))
-            return np.array([(residuals(part + step) - here) / STEP for step in steps]).T
+        def jacobian(x: "Vector") -> "Matrix":
+            here = residuals(x)
+            return np.array(
+                [(residuals(x + step) - here) / STEP for step in STEP * np.eye(count)]
+            ).T
 
         found = least_squares(
-            residuals, np.zeros(len(free)), jacobian, xtol=1e-2, ftol=1e-3, max_nfev=MOST_STEPS
+            residuals, np.zeros(count), jacobian, xtol=1e-2, ftol=1e-2, max_nfev=MOST_STEPS
         )
-        x[free] = found.x
-        return x, np.linalg.inv(found.jac.T @ found.jac)
+        slopes: Matrix = -found.jac[: len(self._logs)] * self._sigmas[:, None]
+        return found.x, slopes
+
+    def _linear(
+        self, target: "Vector", slopes: "Matrix", birge: float, free: "NDArray[np.bool_]"
+    ) -> "tuple[Vector, Matrix]":
+        """The same where metrics are linear, with some parameters kept at a factor of 1."""
+        import numpy as np
+
+        weighted = slopes[:, free] / (birge * self._sigmas)[:, None]
+        inverse = weighted.T @ weighted + np.diag(self._prior[free] ** -2)
+        covariance: Matrix = np.linalg.inv(inverse).astype(np.float64)
+        x = np.zeros(len(self._parameters))
+        x[free] = covariance @ weighted.T @ (target / (birge * self._sigmas))
+        return x, covariance
 
     def _simulated(self, logs: "Vector") -> "Vector":
         """Log of each observed metric, simulated; simulations are made once."""

@@ -2,6 +2,8 @@
 
     iosim run SCENARIO         simulate it and print tables
     iosim measure SCENARIO     run it for real on this machine, and print the same tables
+    iosim calibrate [-o FILE]  measure what things cost here, and write a profile
+    iosim profile show|diff    a profile's costs, and what differs between two
     iosim check SCENARIO...    tell every mistake, with line and column
     iosim explain MODEL        one request's life, step by step
     iosim list [WHAT [NAME]]   what there is to choose from
@@ -22,7 +24,7 @@ from importlib import import_module
 
 from iosim.cli.frame import app, main
 
-COMMANDS = ("run", "measure", "check", "explain", "list", "schema", "init")
+COMMANDS = ("run", "measure", "calibrate", "profile", "check", "explain", "list", "schema", "init")
 
 for _name in COMMANDS:
     import_module(f"{__name__}.{_name}")

@@ -78,8 +78,8 @@ def calibrate(quick: bool = False, progress: Progress | None = None) -> Calibrat
     return replace(
         found,
         skipped={**probed.skipped, **runs.skipped},
-        warnings=(*probed.warnings, *found.warnings),
-        interrupted="the rest" in runs.skipped,
+        warnings=(*probed.warnings, *runs.warnings, *found.warnings),
+        interrupted=runs.interrupted,
     )
 
 

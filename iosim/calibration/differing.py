@@ -32,7 +32,7 @@ METRICS = (
 )
 REPLICATIONS = 3
 """Of each scenario; the paired differences are narrow."""
-QUICK = ("quickstart", "slow_device", "coroutine_flavours")
+QUICK = ("quickstart", "io_uring_vs_epoll", "coroutine_flavours")
 """Shipped scenarios that take a few seconds each and use most costs of their runtime."""
 FOLDER = Path(__file__).parents[2] / "scenarios"
 

@@ -25,7 +25,8 @@ CONNECTIONS = 16
 DEMAND_NS = 20_000
 LOAD = 0.2
 """Of what the cell answers at most."""
-SIMULATED_MS = 200
+SIMULATED_REQUESTS = 1_500
+"""In the scenario that stands for a cell's runs in the fit."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,9 @@ class LightRuns:
 
     observed: list[Observed] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    """Which runs were disturbed."""
+    interrupted: bool = False
 
 
 def cell(model: str, runtime: str, rate_per_s: float, duration_ms: int, seed: int) -> Scenario:
@@ -83,13 +87,14 @@ def observe(effort: Effort, progress: Callable[[], None] | None = None) -> Light
         for repetition in range(effort.repetitions):
             for key, result in _each(found, effort, progress, rates, repetition + 1):
                 values.setdefault(key, []).append(_of(result))
+                found.warnings += [f"{', '.join(key)}: {warning}" for warning in result.warnings]
     except KeyboardInterrupt:
-        found.skipped["the rest"] = "interrupted"
+        found.interrupted = True
     for (model, runtime), runs in values.items():
         rate = rates[model, runtime]
         found.observed.append(
             Observed(
-                cell(model, runtime, rate, SIMULATED_MS, seed=1),
+                cell(model, runtime, rate, round(1_000 * SIMULATED_REQUESTS / rate), seed=1),
                 {m: tuple(run[m] for run in runs if m in run) for m in FLOORS},
                 FittedOn(model, runtime, CONNECTIONS, DEMAND_NS, rate),
             )
@@ -113,7 +118,7 @@ def _each(
             if name not in found.skipped:
                 try:
                     if rates is None:
-                        wanted = cell(model, runtime, 1.0, effort.saturating_ms, seed=1)
+                        wanted = cell(model, runtime, 1_000.0, effort.saturating_ms, seed=1)
                         results = saturate(wanted, attempts=1, count_syscalls=False)
                     else:
                         rate = rates[model, runtime]

@@ -8,7 +8,7 @@ tells of keeps the base's value, and its source says so first.
 
 Scope: a whole profile, which extends no other; `iosim.profile.load` reads it back as it was.
 Not done: no comments in the file.
-Validated by: tests/calibration/test_writing.py
+Validated by: tests/calibration/test_calibrating.py
 """
 
 from collections.abc import Iterator, Mapping

@@ -10,8 +10,8 @@ from math import exp
 from typing import TYPE_CHECKING, Any
 
 from iosim.report.layout import Cell, Column, Table
-from iosim.report.table import NONE, duration, per_request, percent
-from iosim.units import format_count, format_size
+from iosim.report.table import NONE, duration, percent
+from iosim.units import format_size
 
 if TYPE_CHECKING:
     from iosim.calibration.calibrating import Calibration
@@ -114,36 +114,36 @@ def differing(a: "Profile", b: "Profile", found: Sequence["Difference"]) -> Tabl
     return Table(f"{a.name} and {b.name}", columns, rows, (note,))
 
 
-_SHOWN = {
-    "throughput_per_s": ("requests/s", format_count),
-    "response_time_p50_ns": ("p50", duration),
-    "response_time_p99_ns": ("p99", duration),
-    "cpu_time_per_request_ns": ("CPU/request", duration),
-    "voluntary_switches_per_request": ("vol. switches/request", per_request),
+_CHANGES = {
+    "throughput_per_s": Column("requests/s", "req/s"),
+    "response_time_p50_ns": Column("p50", "p50", "response time"),
+    "response_time_p99_ns": Column("p99", "p99", "response time"),
+    "cpu_time_per_request_ns": Column("CPU/request", "CPU/req"),
+    "voluntary_switches_per_request": Column("voluntary switches/request", "vol. switches/req"),
 }
 
 
 def changing(a: "Profile", b: "Profile", found: Sequence["Effect"]) -> list[Table]:
-    """What the other profile changes, a table a scenario."""
+    """By how much `b` changes what `a` gives: a table a scenario, a row a model."""
     tables = []
     for scenario in dict.fromkeys(effect.scenario for effect in found):
-        rows = []
-        for effect in found:
-            if effect.scenario == scenario:
-                title, show = _SHOWN[effect.metric]
-                cells = (show(effect.a), show(effect.b), _change(effect.change))
-                rows.append((Cell(f"{effect.model} {title}"), *map(Cell, cells)))
-        columns = tuple(map(Column, ("metric", a.name, b.name, "change")))
-        tables.append(Table(scenario, columns, tuple(rows)))
+        own = {(e.model, e.metric): e.change for e in found if e.scenario == scenario}
+        models = dict.fromkeys(model for model, _ in own)
+        rows = tuple(
+            (Cell(model), *(_change(own.get((model, metric))) for metric in _CHANGES))
+            for model in models
+        )
+        title = f"{scenario}: change from {a.name} to {b.name}"
+        tables.append(Table(title, (Column("model"), *_CHANGES.values()), rows, stacked=True))
     return tables
 
 
-def _change(change: "Estimate") -> str:
-    if change.mean is None:
-        return NONE
+def _change(change: "Estimate | None") -> Cell:
+    if change is None or change.mean is None:
+        return Cell(NONE)
     sign = "+" if change.mean >= 0 else "-"
-    width = "" if change.high is None else f" ±{percent(change.high - change.mean)}"
-    return f"{sign}{percent(abs(change.mean))}{width}"
+    width = "" if change.high is None else f"±{percent(change.high - change.mean)}"
+    return Cell(f"{sign}{percent(abs(change.mean))}", width)
 
 
 def difference_document(

@@ -189,29 +189,35 @@ class _Problem:
         count = len(self._prior)
         sigmas = self._sigmas * birge
 
-        def whole(x: "Matrix") -> "Matrix":
+        prior = self._prior[free]
+
+        def whole(z: "Matrix") -> "Matrix":
             logs = np.zeros(count)
-            logs[free] = x
+            logs[free] = prior * z
             return logs
 
-        def residuals(x: "Matrix") -> "Matrix":
-            sums = self._sums(whole(x)).sum(axis=1)
-            return np.concatenate([(self._logs - np.log(sums)) / sigmas, -x / self._prior[free]])
+        # In units of the priors' widths, in which all parameters are alike.
+        def residuals(z: "Matrix") -> "Matrix":
+            sums = self._sums(whole(z)).sum(axis=1)
+            return np.concatenate([(self._logs - np.log(sums)) / sigmas, -z])
 
-        def of_rows(x: "Matrix") -> "Matrix":
-            terms = self._sums(whole(x))
+        def of_rows(z: "Matrix") -> "Matrix":
+            terms = self._sums(whole(z))
             part: Matrix = -(terms / terms.sum(axis=1, keepdims=True)) @ self._made
-            return part[:, free] / sigmas[:, None]
+            return part[:, free] * prior / sigmas[:, None]
 
-        def jacobian(x: "Matrix") -> "Matrix":
-            return np.vstack([of_rows(x), -np.diag(1 / self._prior[free])])
+        def jacobian(z: "Matrix") -> "Matrix":
+            return np.vstack([of_rows(z), -np.eye(len(free))])
 
-        x = least_squares(residuals, np.zeros(len(free)), jacobian).x if len(free) else np.zeros(0)
-        rows, both = of_rows(x), jacobian(x)
+        z = np.zeros(len(free))
+        if len(free):
+            z = least_squares(residuals, z, jacobian, method="lm").x
+        rows, both = of_rows(z), jacobian(z)
+        scale = np.outer(prior, prior)
         covariance, information = np.zeros((count, count)), np.zeros((count, count))
-        covariance[np.ix_(free, free)] = np.linalg.inv(both.T @ both)
-        information[np.ix_(free, free)] = rows.T @ rows
-        return _Solution(whole(x), covariance, information, birge)
+        covariance[np.ix_(free, free)] = np.linalg.inv(both.T @ both) * scale
+        information[np.ix_(free, free)] = rows.T @ rows / scale
+        return _Solution(whole(z), covariance, information, birge)
 
     def _birge(self, found: _Solution, left: frozenset[str]) -> float:
         import numpy as np

@@ -12,6 +12,7 @@ came out. `load_profile` reads what everything costs, and changes it:
     iosim.simulate(scenario, profile=dear, precision="5%@p99")
 
 `measure` runs the same scenario for real, on this machine; `saturate` as fast as it goes.
+`calibrate` measures what things cost here, and makes a profile of it.
 
 Everything is imported on first use, so that `import iosim` costs nothing.
 """
@@ -19,6 +20,7 @@ Everything is imported on first use, so that `import iosim` costs nothing.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from iosim.calibration.calibrating import Calibration, calibrate
     from iosim.errors import IosimError, MeasurementError, ScenarioError, SimulationError
     from iosim.measurement import measure, saturate
     from iosim.profile import Profile
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Calibration",
     "IosimError",
     "MeasurementError",
     "Precision",
@@ -39,6 +42,7 @@ __all__ = [
     "ScenarioError",
     "SimulationError",
     "__version__",
+    "calibrate",
     "load",
     "load_profile",
     "measure",
@@ -47,6 +51,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Calibration": "iosim.calibration.calibrating",
     "IosimError": "iosim.errors",
     "MeasurementError": "iosim.errors",
     "Precision": "iosim.simulation",
@@ -55,6 +60,7 @@ _HOMES = {
     "Scenario": "iosim.scenario",
     "ScenarioError": "iosim.errors",
     "SimulationError": "iosim.errors",
+    "calibrate": "iosim.calibration.calibrating",
     "load": "iosim.scenario",
     "load_profile": "iosim.profile",
     "measure": "iosim.measurement",

@@ -203,8 +203,9 @@ class _Problem:
 
         def of_rows(z: "Matrix") -> "Matrix":
             terms = self._sums(whole(z))
-            part: Matrix = -(terms / terms.sum(axis=1, keepdims=True)) @ self._made
-            return part[:, free] * prior / sigmas[:, None]
+            slopes = -(terms / terms.sum(axis=1, keepdims=True)) @ self._made
+            scaled: Matrix = slopes[:, free] * prior / sigmas[:, None]
+            return scaled
 
         def jacobian(z: "Matrix") -> "Matrix":
             return np.vstack([of_rows(z), -np.eye(len(free))])

@@ -35,6 +35,8 @@ def reference() -> Profile:
 
 ONLY_CALIBRATED = ("c wake_random_gap_", "c ring_of_threads ", "c blocking_select ")
 """Rows that a calibration measures, and that the reference's measurements do not have."""
+OTHER_SPEEDS = ("py tcp_lo_send+recv 64B", "py epoll.poll n=10;k=1")
+"""Rows whose sums are of C and of CPython, which were measured here at different speeds."""
 
 Write = Callable[..., Path]
 
@@ -142,7 +144,7 @@ class TestRows:
         wrong = []
         for row, equation in equations(reference).items():
             passes = measured.get(row, ())
-            if row.startswith(ONLY_CALIBRATED):
+            if row.startswith(ONLY_CALIBRATED) or row in OTHER_SPEEDS:
                 continue
             assert len(passes) == 2, row
             total = equation.total_ns(values)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from importlib import import_module
+from math import log
 from pathlib import Path
 
 from iosim.calibration import light_runs, macro
@@ -23,8 +24,9 @@ from iosim.calibration.macro import InSitu, Observed
 from iosim.calibration.rows import Row, to_csv
 from iosim.calibration.solving import Solved, solve
 from iosim.calibration.writing import calibrated, to_yaml
-from iosim.errors import UsageError
-from iosim.host_noise import HostNoise
+from iosim.errors import MeasurementError, UsageError
+from iosim.host_noise import MILLION, HostNoise
+from iosim.machine.costs import Table
 from iosim.profile import Profile, assembled, load
 
 BASE = "reference"
@@ -70,17 +72,38 @@ def calibrate(quick: bool = False, progress: Progress | None = None) -> Calibrat
     """
     told = _Stages(progress)
     probed = import_module("iosim.calibration.probing").probe(quick, progress=told.stage(500))
-    noise = None
     told.stage(100)
+    noise, skipped, heard = _noise(quick)
     effort = light_runs.QUICK if quick else light_runs.FULL
     runs = light_runs.observe(effort, told.counting(300, light_runs.total(effort)))
     found = fitted(probed.rows, runs.observed, noise, progress=told.counting(100, 40))
     return replace(
         found,
-        skipped={**probed.skipped, **runs.skipped},
-        warnings=(*probed.warnings, *runs.warnings, *found.warnings),
+        skipped={**probed.skipped, **skipped, **runs.skipped},
+        warnings=(*probed.warnings, *heard, *runs.warnings, *found.warnings),
         interrupted=runs.interrupted,
     )
+
+
+def _noise(quick: bool) -> tuple[HostNoise | None, dict[str, str], list[str]]:
+    """What the host takes away, or why that is not known; and why not to believe it."""
+    recording = import_module("iosim.calibration.noise")
+    try:
+        found = recording.record(quick)
+    except MeasurementError as error:
+        return None, {"host noise": str(error)}, []
+    if not found.lengths_ns or not found.gaps_ns:
+        return None, {}, []  # nothing was stolen: the reference's costs of it stay
+    length_ns, gap_ns = replayable(found.lengths_ns), replayable(found.gaps_ns)
+    noise = HostNoise(length_ns, gap_ns, round(found.share, 6), found.stationary)
+    return noise, {}, list(recording.warnings(found))
+
+
+def replayable(quantiles: Iterable[tuple[float, int]]) -> Table:
+    """Quantiles in [0, 1] as a profile has them: in parts per million, each once, from 0 to 1."""
+    points = {round(level * MILLION): ns for level, ns in quantiles}
+    first, last = next(iter(points.values())), next(reversed(points.values()))
+    return tuple(sorted({0: first, MILLION: last, **points}.items()))
 
 
 def fitted(
@@ -120,16 +143,24 @@ def fitted(
         noise=noise,
         fitted_on=in_situ.runs,
     )
-    return Calibration(
-        profile, rows, solved, in_situ, warnings=tuple(_warnings(solved, in_situ, noise))
-    )
+    return Calibration(profile, rows, solved, in_situ, warnings=tuple(_warnings(solved, in_situ)))
 
 
 DOUBTFUL = 3.0
 """Birge's ratio from which on a fit is told to be bad."""
+UNBELIEVABLE = 3.0
+"""Prior widths from which on a factor is told to be strange."""
 
 
-def _warnings(solved: Solved, in_situ: InSitu, noise: HostNoise | None) -> Iterable[str]:
+def _warnings(solved: Solved, in_situ: InSitu) -> Iterable[str]:
+    if not in_situ.runs:
+        yield "no real server was run undisturbed: nothing tells what costs are inside one"
+    for factor in in_situ.factors:
+        if abs(log(factor.factor)) > UNBELIEVABLE * factor.parameter.width:
+            yield (
+                f"{factor.parameter.name}: a factor of {factor.factor:.3g} inside a running server "
+                "is not to be believed: something else is in these runs"
+            )
     if solved.birge > DOUBTFUL:
         worst = max(solved.misfit, key=lambda row: abs(solved.misfit[row]))
         yield (
@@ -144,8 +175,6 @@ def _warnings(solved: Solved, in_situ: InSitu, noise: HostNoise | None) -> Itera
             f"these are uncertain, most of all {' of '.join(reversed(worst_run))} "
             f"({100 * in_situ.misfit[worst_run]:+.0f}%): the errors are wider by that"
         )
-    if noise is not None and not noise.stationary:
-        yield "the host's noise changed while it was measured: p95 and p99 cannot be predicted"
 
 
 class _Stages:

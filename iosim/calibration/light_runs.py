@@ -2,7 +2,8 @@
 
 Each cell is a server of one core with 16 connections and 20 us of work by request, asked for a
 fifth of what it answers at most, which is found first. Repetitions are interleaved: all cells,
-then all cells again, so that a mood of the machine meets every cell.
+then all cells again, so that a mood of the machine meets every cell. A run that something else
+disturbed, still after so many attempts, is not fitted on.
 
 Scope: `epoll`, `blocking` and `coroutine`, natively and in CPython, as far as they run here.
 Not done: other loads, connections and models are left for validation, which refuses these.
@@ -16,6 +17,7 @@ from typing import Any
 from iosim.calibration.macro import FLOORS, Observed
 from iosim.errors import IosimError
 from iosim.profile import FittedOn
+from iosim.real.disturbance import of_record
 from iosim.results import ModelResult
 from iosim.scenario import Scenario, from_data
 
@@ -51,7 +53,7 @@ class LightRuns:
     observed: list[Observed] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
-    """Which runs were disturbed."""
+    """Where some runs were disturbed."""
     interrupted: bool = False
 
 
@@ -81,15 +83,24 @@ def observe(effort: Effort, progress: Callable[[], None] | None = None) -> Light
     found = LightRuns()
     rates: dict[tuple[str, str], float] = {}
     values: dict[tuple[str, str], list[dict[str, float]]] = {}
+    disturbed: dict[tuple[str, str], list[str]] = {}
     try:
         for key, result in _each(found, effort, progress):
             rates[key] = float(f"{LOAD * (result.metrics['throughput_per_s'].mean or 0):.3g}")
         for repetition in range(effort.repetitions):
             for key, result in _each(found, effort, progress, rates, repetition + 1):
-                values.setdefault(key, []).append(_of(result))
-                found.warnings += [f"{', '.join(key)}: {warning}" for warning in result.warnings]
+                if why := _disturbed(result):
+                    disturbed.setdefault(key, []).append(why)
+                else:
+                    values.setdefault(key, []).append(_of(result))
     except KeyboardInterrupt:
         found.interrupted = True
+    for key, reasons in disturbed.items():
+        told = f"{len(reasons)} of its runs {'was' if len(reasons) == 1 else 'were'} disturbed"
+        if key in values:
+            found.warnings.append(f"{', '.join(key)}: {told}, and left out: {reasons[0]}")
+        else:
+            found.skipped[", ".join(key)] = f"all {told}: {reasons[0]}"
     for (model, runtime), runs in values.items():
         rate = rates[model, runtime]
         found.observed.append(
@@ -134,6 +145,13 @@ def _each(
                     found.skipped[name] = str(error)
             if progress is not None:
                 progress()
+
+
+def _disturbed(result: ModelResult) -> str:
+    """Why not to fit on a run; nothing if it is sound."""
+    found = {name for record in result.records for name in of_record(record)}
+    found.discard("late_p99")  # no tail is fitted
+    return "; ".join(result.warnings) or ", ".join(sorted(found)) if found else ""
 
 
 def _of(result: ModelResult) -> dict[str, float]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from iosim.calibration.macro import Factor, InSitu
 from iosim.calibration.solving import Fitted, Solved
-from iosim.host_noise import HostNoise, Quantiles
+from iosim.host_noise import MILLION, HostNoise, Quantiles
 from iosim.machine.costs import Table
 from iosim.profile import CostEntry, FittedOn, Profile
 from iosim.units import (
@@ -27,8 +27,6 @@ from iosim.units import (
     canonical_rate,
     canonical_size,
 )
-
-MILLION = 1_000_000
 
 
 def calibrated(

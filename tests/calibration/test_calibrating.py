@@ -11,12 +11,12 @@ import pytest
 from synthetic import machine, rows
 
 from iosim.calibration import calibrating, light_runs, macro
-from iosim.calibration.calibrating import STEPS, Calibration, calibrate, fitted
+from iosim.calibration.calibrating import STEPS, Calibration, calibrate, fitted, replayable
 from iosim.calibration.light_runs import LightRuns
 from iosim.calibration.macro import FLOORS, Observed
 from iosim.calibration.rows import read
 from iosim.errors import UsageError
-from iosim.host_noise import HostNoise
+from iosim.host_noise import MILLION, HostNoise
 from iosim.profile import COST_NAMES, HOW, FittedOn, Profile, load
 from iosim.simulation import simulate
 
@@ -119,9 +119,6 @@ class TestWriting:
 
 
 class TestWarnings:
-    def test_noise_that_changes_is_told(self, calibration: Calibration) -> None:
-        assert any("changed while it was measured" in text for text in calibration.warnings)
-
     def test_rows_that_contradict_each_other_are_told(self) -> None:
         reference = load("reference")
         rng = np.random.default_rng(1)
@@ -132,13 +129,32 @@ class TestWarnings:
         ]
         told = fitted(bad).warnings
         assert any("contradict" in text and "epoll_wait n=" in text for text in told)
-        assert fitted(good).warnings == ()
+        assert not any("contradict" in text for text in fitted(good).warnings)
+
+    def test_factors_that_nobody_would_believe_are_told(self) -> None:
+        reference = load("reference")
+        rng = np.random.default_rng(1)
+        sound = rows(reference, machine(reference, rng), rng)
+        p50 = "response_time_p50_ns"
+        runs = [
+            replace(one, values={**one.values, p50: (4 * one.values[p50][0],)})
+            for one in observed()
+        ]
+        told = fitted(sound, runs).warnings
+        assert any("is not to be believed" in text for text in told)
+        assert any("no real server was run" in text for text in fitted(sound).warnings)
 
     def test_rows_that_nobody_knows_are_refused(self) -> None:
         rng = np.random.default_rng(1)
         known = rows(load("reference"), machine(load("reference"), rng), rng)
         with pytest.raises(UsageError, match="none of 1 measured rows"):
             fitted([replace(known[0], name="other")])
+
+
+def test_quantiles_are_replayed_from_end_to_end() -> None:
+    assert replayable([(0.1, 5), (0.1 + 1e-9, 6), (0.9, 8)]) == (
+        (0, 6), (100_000, 6), (900_000, 8), (MILLION, 8)
+    )  # fmt: skip
 
 
 def test_all_is_measured_and_progress_rises(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,13 +176,23 @@ def test_all_is_measured_and_progress_rises(monkeypatch: pytest.MonkeyPatch) -> 
         runs.skipped["blocking, cpython"] = "no compiler"
         return runs
 
-    monkeypatch.setitem(sys.modules, "iosim.calibration.probing", SimpleNamespace(probe=probe))  # type: ignore[arg-type]
+    noise = SimpleNamespace(
+        lengths_ns=((0.0, 100), (1.0, 300)), gaps_ns=((0.0, 50), (1.0, 950)), share=0.3,
+        stationary=False,
+    )  # fmt: skip
+    recording = SimpleNamespace(record=lambda quick: noise, warnings=lambda found: ["it changed"])
+    probing = SimpleNamespace(probe=probe)
+    monkeypatch.setitem(sys.modules, "iosim.calibration.probing", probing)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "iosim.calibration.noise", recording)  # type: ignore[arg-type]
     monkeypatch.setattr(calibrating.light_runs, "observe", observe)
     told: list[tuple[int, int]] = []
     found = calibrate(quick=True, progress=lambda done, total: told.append((done, total)))
     assert found.interrupted
     assert found.skipped == {"c io_uring": "not here", "blocking, cpython": "no compiler"}
-    assert "two speeds" in found.warnings
+    assert {"two speeds", "it changed"} <= {*found.warnings}
+    assert found.profile.noise == HostNoise(
+        ((0, 100), (MILLION, 300)), ((0, 50), (MILLION, 950)), 0.3, False
+    )
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     assert {total for _, total in told} == {STEPS}
     assert told[-1][0] > 0.9 * STEPS

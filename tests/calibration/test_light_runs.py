@@ -62,6 +62,31 @@ def test_a_fifth_of_what_they_answer_at_most(order: list[str]) -> None:
         assert seconds * one.run.rate_per_s == pytest.approx(1_500, rel=0.02)
 
 
+def test_disturbed_runs_are_left_out(order: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of one cell, one of another; and who is late for the tail alone is not disturbed."""
+
+    def of_record(record: Any) -> dict[str, float]:
+        made = order[-1]
+        if made.startswith(("epoll, native 60", "coroutine, native 60")):
+            return {"late_p99": 2.0, "others": 3.0} if "epoll" in made or len(order) < 11 else {}
+        return {"late_p99": 4.0}
+
+    monkeypatch.setattr(light_runs, "of_record", of_record)
+    found = observe(TINY)
+    assert found.skipped["epoll, native"].startswith("all 2 of its runs were disturbed")
+    (warning,) = found.warnings
+    assert warning.startswith("coroutine, native: 1 of its runs was disturbed, and left out")
+    runs = {
+        (o.run.model, o.run.runtime): len(o.values["response_time_p50_ns"]) for o in found.observed
+    }
+    assert runs == {
+        ("blocking", "native"): 2,
+        ("coroutine", "native"): 1,
+        ("epoll", "cpython"): 2,
+        ("blocking", "cpython"): 2,
+    }
+
+
 def test_interrupted_it_keeps_what_has_finished(
     order: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

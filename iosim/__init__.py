@@ -18,6 +18,7 @@ came out. `load_profile` reads what everything costs, and changes it:
 `compare` tells who of two results is better in what, by how much, and how sure that is.
 
 `measure` runs the same scenario for real, on this machine; `saturate` as fast as it goes.
+`calibrate` measures what things cost here, and makes a profile of it.
 
 Everything is imported on first use, so that `import iosim` costs nothing.
 """
@@ -25,6 +26,7 @@ Everything is imported on first use, so that `import iosim` costs nothing.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from iosim.calibration.calibrating import Calibration, calibrate
     from iosim.errors import IosimError, MeasurementError, ScenarioError, SimulationError
     from iosim.measurement import measure, saturate
     from iosim.profile import Profile
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Calibration",
     "IosimError",
     "MeasurementError",
     "Precision",
@@ -47,6 +50,7 @@ __all__ = [
     "ScenarioError",
     "SimulationError",
     "__version__",
+    "calibrate",
     "compare",
     "load",
     "load_profile",
@@ -57,6 +61,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Calibration": "iosim.calibration.calibrating",
     "IosimError": "iosim.errors",
     "MeasurementError": "iosim.errors",
     "Precision": "iosim.simulation",
@@ -66,6 +71,7 @@ _HOMES = {
     "ScenarioError": "iosim.errors",
     "SimulationError": "iosim.errors",
     "compare": "iosim.studies.comparing",
+    "calibrate": "iosim.calibration.calibrating",
     "load": "iosim.scenario",
     "load_profile": "iosim.profile",
     "measure": "iosim.measurement",

@@ -13,6 +13,7 @@ a count (of descriptors), as the cost has it. `spread` is [low, high] around the
 two factors on all of its durations, as [x0.5, x1.2]. `how` the number is known is one of
 
 - measured: read off one measurement, less at most a syscall's entry;
+- fitted: found by `iosim calibrate`, so that measured rows and runs of real servers come out;
 - derived: worked out from measurements, as `source` says;
 - literature: taken from a publication or from source code;
 - assumed: an estimate, that nobody has measured here.
@@ -20,11 +21,14 @@ two factors on all of its durations, as [x0.5, x1.2]. `how` the number is known 
 `rows` ties a cost to the measurements: the name of a row of the file `measurements` (language, name
 and parameter), and the sum of costs that should give it: `{c null_syscall getppid: syscall}`.
 
+A profile that `iosim calibrate` has written says besides what the host took away (`host_noise`, see
+iosim.host_noise) and which runs of real servers it was fitted on (`fitted_on`).
+
 *Scope*: `load`, `find`, `with_costs`. Every problem of a file is told at once, with its place.
 
-*Not done*: nothing is measured or written here; sums in `rows` are not worked out.
+*Not done*: nothing is measured or written here; sums in `rows` are read by iosim.calibration.
 
-*Validated by*: tests/unit/test_profile.py (which works out the sums in `rows`).
+*Validated by*: tests/unit/test_profile.py
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType
@@ -48,6 +52,8 @@ from iosim.errors import (
     path_text,
     shown,
 )
+from iosim.host_noise import HostNoise
+from iosim.host_noise import read as read_noise
 from iosim.machine.costs import Costs, Table
 from iosim.units import (
     LARGEST_INT,
@@ -55,13 +61,30 @@ from iosim.units import (
     canonical_size,
     parse_count,
     parse_duration,
+    parse_rate,
     parse_size,
 )
 
-HOW = ("measured", "derived", "literature", "assumed")
+HOW = ("measured", "fitted", "derived", "literature", "assumed")
 SHIPPED_FOLDER = Path(__file__).parent / "profiles"
 
 _Path = tuple[str | int, ...]
+
+
+def _name(text: object) -> str:
+    if isinstance(text, str) and text:
+        return text
+    raise Mismatch("a name", shown(text))
+
+
+_RUN: Mapping[str, tuple[str, Callable[[object], object]]] = {
+    "model": ("model", _name),
+    "runtime": ("runtime", _name),
+    "connections": ("connections", parse_count),
+    "demand": ("demand_ns", parse_duration),
+    "rate": ("rate_per_s", parse_rate),
+}
+"""How a run of `fitted_on` is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +106,17 @@ class CostEntry:
     """The profile that says so, if it is not the one that this entry is read from."""
 
 
+@dataclass(frozen=True, slots=True)
+class FittedOn:
+    """Runs of a real server that costs were fitted on, and which are no test of them."""
+
+    model: str
+    runtime: str
+    connections: int
+    demand_ns: int
+    rate_per_s: float
+
+
 @dataclass(frozen=True)
 class Profile:
     """What everything costs on one machine. `entries` goes by cost name, in the order of Costs.
@@ -99,6 +133,8 @@ class Profile:
     sha256: str
     costs: Costs
     entries: Mapping[str, CostEntry]
+    noise: HostNoise | None = None
+    fitted_on: tuple[FittedOn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +176,8 @@ _POSITIVE = frozenset(("cache", "cpython_switch_interval", "stolen_gap"))
 def _kinds() -> dict[str, _Kind]:
     kinds = {}
     for cost in fields(Costs):
-        if not cost.init:
+        # What has a default is no cost: it comes from `host_noise`.
+        if not cost.init or cost.default is not MISSING:
             continue
         name, _, unit = cost.name.rpartition("_")
         parse = parse_duration if unit == "ns" else parse_size
@@ -152,6 +189,13 @@ def _kinds() -> dict[str, _Kind]:
 _KINDS = _kinds()
 COST_NAMES = tuple(_KINDS)
 """Every cost that a profile gives, in the order of Costs."""
+
+
+def read_x(cost: str, written: object) -> int:
+    """An x of a cost's table, as its file has it: `100us`, `16KiB`, 100. Raises Mismatch."""
+    parse_x = _KINDS[cost].parse_x
+    assert parse_x is not None, f"{cost} is no table"
+    return parse_x(written)
 
 
 # Finding and reading
@@ -199,8 +243,11 @@ def _read(path: Path, extended_by: tuple[Path, ...]) -> Profile:
     return profile
 
 
-def _costs(entries: Mapping[str, CostEntry]) -> Costs:
+def _costs(entries: Mapping[str, CostEntry], noise: HostNoise | None) -> Costs:
     values: dict[str, Any] = {_KINDS[name].field: entry.value for name, entry in entries.items()}
+    if noise is not None:
+        values["stolen_length_quantiles_ns"] = noise.length_ns
+        values["stolen_gap_quantiles_ns"] = noise.gap_ns
     return Costs(**values)
 
 
@@ -221,7 +268,8 @@ class _Reader:
         own = ("name", "description", "costs")
         described = ("machine", "date")
         required = own if "extends" in data else (*own, *described)
-        self._keys(data, (), required, (*described, "extends", "measurements"))
+        optional = (*described, "extends", "measurements", "fitted_on", "host_noise")
+        self._keys(data, (), required, optional)
         text: dict[str, Any] = {
             key: self._text(data[key], (key,))
             for key in ("name", "description", *described, "measurements")
@@ -229,6 +277,10 @@ class _Reader:
         }
         self._check_date(text.get("date"))
         entries = self._entries(data.get("costs", {}))
+        noise = base.noise if base is not None else None
+        if "host_noise" in data:
+            noise = self._noise(data["host_noise"])
+        fitted_on = self._fitted_on(data.get("fitted_on", []))
         if base is not None:
             inherited = (*described, "measurements")
             text = {key: getattr(base, key) for key in inherited} | text
@@ -249,8 +301,10 @@ class _Reader:
             **{"measurements": None, **text},
             file=str(path),
             sha256=digest.hexdigest(),
-            costs=_costs(entries),
+            costs=_costs(entries, noise),
             entries={name: entries[name] for name in COST_NAMES},
+            noise=noise,
+            fitted_on=fitted_on or (base.fitted_on if base is not None else ()),
         )
 
     def _base(self, path: Path, extended_by: tuple[Path, ...]) -> Profile | None:
@@ -269,6 +323,34 @@ class _Reader:
         except ScenarioError as error:
             self.problems.extend(error.problems)
         return None
+
+    def _noise(self, data: object) -> HostNoise | None:
+        def problem(path: _Path, wrong: Mismatch) -> None:
+            self._problem(("host_noise", *path), wrong.expected, wrong.found, wrong.hint)
+
+        return read_noise(data, problem)
+
+    def _fitted_on(self, data: object) -> tuple[FittedOn, ...]:
+        if not isinstance(data, list):
+            self._problem(("fitted_on",), "a list of runs", shown(data))
+            return ()
+        found = []
+        for i, run in enumerate(data):
+            path = ("fitted_on", i)
+            if not isinstance(run, dict):
+                self._problem(path, f"a mapping with the keys {', '.join(_RUN)}", shown(run))
+                continue
+            self._keys(run, path, tuple(_RUN), ())
+            values: dict[str, Any] = {}
+            for key, (name, parse) in _RUN.items():
+                if key in run:
+                    try:
+                        values[name] = parse(run[key])
+                    except Mismatch as wrong:
+                        self._problem((*path, key), wrong.expected, wrong.found, wrong.hint)
+            if len(values) == len(_RUN):
+                found.append(FittedOn(**values))
+        return tuple(found)
 
     def _check_date(self, text: str | None) -> None:
         try:
@@ -393,7 +475,33 @@ class _Reader:
         self.problems.append(Problem(self._source.file, line, column, where, expected, found, hint))
 
 
-# Changing
+# Making and changing
+
+
+def assembled(
+    name: str,
+    description: str,
+    machine: str,
+    date: str,
+    entries: Mapping[str, CostEntry],
+    noise: HostNoise | None = None,
+    fitted_on: tuple[FittedOn, ...] = (),
+) -> Profile:
+    """A profile that is in no file yet; `entries` are all costs, in the order of Costs."""
+    told = repr((name, machine, date, [(*item,) for item in entries.items()], noise, fitted_on))
+    return Profile(
+        name=name,
+        description=description,
+        machine=machine,
+        date=date,
+        measurements=None,
+        file="",
+        sha256=hashlib.sha256(told.encode()).hexdigest(),
+        costs=_costs(entries, noise),
+        entries=entries,
+        noise=noise,
+        fitted_on=fitted_on,
+    )
 
 
 def with_costs(profile: Profile, changes: Mapping[str, str]) -> Profile:
@@ -419,7 +527,7 @@ def with_costs(profile: Profile, changes: Mapping[str, str]) -> Profile:
         profile,
         name=f"{profile.name} ({', '.join(told)})",
         sha256=hashlib.sha256("\n".join((profile.sha256, *told)).encode()).hexdigest(),
-        costs=_costs(entries),
+        costs=_costs(entries, profile.noise),
         entries=entries,
     )
 

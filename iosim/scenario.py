@@ -98,7 +98,8 @@ class Stolen(Options):
     """How the host takes a core away."""
 
     length: Distribution | None = Field(
-        default=None, description="For how long; none: exponential, the profile's mean."
+        default=None,
+        description="For how long; none: as the profile has measured it, else exponential.",
     )
     gap: Distribution | None = Field(
         default=None, description="How long after the last time; none: as for `length`."

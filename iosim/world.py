@@ -17,8 +17,9 @@ from iosim.choice import Chosen
 from iosim.clients import Clients
 from iosim.distributions import Exponential
 from iosim.handler import OwnWork, Server
+from iosim.host_noise import Quantiles
 from iosim.machine.clock import Clock
-from iosim.machine.costs import Costs
+from iosim.machine.costs import Costs, Table
 from iosim.machine.host import Sibling, Thief
 from iosim.machine.interpreter import CPythonKernel, InterpreterLock
 from iosim.machine.kernel import Kernel
@@ -108,8 +109,15 @@ def _make_noise(noise: HostNoise, machine: Machine, streams: Streams) -> None:
     for core in machine.cores:
         draw = partial(_draw, streams, core.number)
         if stolen is not None:
-            gaps = draw("stolen gap", stolen.gap, costs.stolen_gap_ns)
-            lengths = draw("stolen length", stolen.length, costs.stolen_length_ns)
+            gaps = draw(
+                "stolen gap", stolen.gap, costs.stolen_gap_ns, costs.stolen_gap_quantiles_ns
+            )
+            lengths = draw(
+                "stolen length",
+                stolen.length,
+                costs.stolen_length_ns,
+                costs.stolen_length_quantiles_ns,
+            )
             Thief(core, columns(gaps, lengths))
         if sibling is not None and sibling.busy == 1:
             core.change_pace(sibling.slowdown)
@@ -120,10 +128,21 @@ def _make_noise(noise: HostNoise, machine: Machine, streams: Streams) -> None:
 
 
 def _draw(
-    streams: Streams, core: int, name: str, chosen: Chosen[Any] | None, mean_ns: int = 0
+    streams: Streams,
+    core: int,
+    name: str,
+    chosen: Chosen[Any] | None,
+    mean_ns: int = 0,
+    measured: Table = (),
 ) -> Callable[[int], Any]:
-    """What draws durations for a core: from `chosen`, or exponential ones."""
-    options = Exponential.model_construct(mean=mean_ns) if chosen is None else chosen.options
+    """What draws durations for a core: from `chosen`, else as `measured`, else exponential ones."""
+    options: Any
+    if chosen is not None:
+        options = chosen.options
+    elif measured:
+        options = Quantiles(measured)
+    else:
+        options = Exponential.model_construct(mean=mean_ns)
     return partial(options.sample, streams.generator(f"host: {name}", core))
 
 

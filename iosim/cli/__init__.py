@@ -4,6 +4,8 @@
     iosim measure SCENARIO     run it for real on this machine, and print the same tables
     iosim sweep SCENARIO       simulate it at many points: --over path=values
     iosim compare A B          two results, or two models of one
+    iosim calibrate [-o FILE]  measure what things cost here, and write a profile
+    iosim profile show|diff    a profile's costs, and what differs between two
     iosim check SCENARIO...    tell every mistake, with line and column
     iosim report RESULT...     one page of HTML from results
     iosim plot RESULT...       a metric of results as a picture, for a paper
@@ -29,6 +31,8 @@ from iosim.cli.frame import app, main
 COMMANDS = (
     "run",
     "measure",
+    "calibrate",
+    "profile",
     "sweep",
     "compare",
     "report",

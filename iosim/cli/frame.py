@@ -53,15 +53,24 @@ def _on_sigterm(number: int, _: object) -> None:
     raise KeyboardInterrupt
 
 
-def command(name: str | None = None) -> Callable[[Callable[P, int]], Callable[P, None]]:
+def command(
+    name: str | None = None, to: typer.Typer = app
+) -> Callable[[Callable[P, int]], Callable[P, None]]:
     """Add a command that exits with the code its function returns; what iosim refuses is told."""
 
     def added(function: Callable[P, int]) -> Callable[P, None]:
         ended = _ended(function)
-        app.command(name)(ended)
+        to.command(name)(ended)
         return ended
 
     return added
+
+
+def group(name: str, about: str) -> typer.Typer:
+    """Add a command that has commands of its own, which `command(to=...)` adds."""
+    own = typer.Typer(help=about, no_args_is_help=True, rich_markup_mode=None)
+    app.add_typer(own, name=name)
+    return own
 
 
 def _ended(function: Callable[P, int]) -> Callable[P, None]:

@@ -42,13 +42,13 @@ def tell_warnings(warnings: Iterable[str]) -> None:
 
 
 @contextmanager
-def progress_of(quiet: bool, doing: str) -> "Iterator[Progress | None]":
+def progress_of(quiet: bool, doing: str, unit: str = "runs") -> "Iterator[Progress | None]":
     """A bar on stderr while runs go on; where it is no terminal, a line now and then."""
     if quiet or sys.stderr is None:
         yield None
         return
     if not sys.stderr.isatty():
-        yield _now_and_then()
+        yield _now_and_then(unit)
         return
     from rich.console import Console
     from rich.progress import (
@@ -63,7 +63,7 @@ def progress_of(quiet: bool, doing: str) -> "Iterator[Progress | None]":
         TextColumn(doing),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("runs"),
+        TextColumn(unit),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
@@ -75,7 +75,7 @@ def progress_of(quiet: bool, doing: str) -> "Iterator[Progress | None]":
         yield show
 
 
-def _now_and_then() -> "Progress":
+def _now_and_then(unit: str) -> "Progress":
     """Progress in lines, the first after `RARELY_S`: a log should show that a long run lives."""
     from time import monotonic
 
@@ -85,6 +85,6 @@ def _now_and_then() -> "Progress":
         nonlocal told_s
         if monotonic() - told_s >= RARELY_S:
             told_s = monotonic()
-            tell(f"{done} of {total} runs done")
+            tell(f"{done} of {total} {unit} done")
 
     return show

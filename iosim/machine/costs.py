@@ -272,6 +272,12 @@ class Costs:
     cpython_forked_process_memory_bytes: int
     """The same for a forked interpreter."""
 
+    # --- the host, as a profile's `host_noise` has measured it: no costs of their own
+    stolen_length_quantiles_ns: Table = ()
+    """By quantile in parts per million; none: exponential around the mean."""
+    stolen_gap_quantiles_ns: Table = ()
+    """The same between two of them."""
+
     epoll_wait_whole_ns: int = field(init=False, repr=False, compare=False)
     recvfrom_whole_ns: int = field(init=False, repr=False, compare=False)
     sendto_whole_ns: int = field(init=False, repr=False, compare=False)

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from iosim.errors import PluginError, UsageError, did_you_mean, shown
 from iosim.plugins import broken, first_line, kinds
 from iosim.report.layout import WIDTH
+from iosim.units import canonical_fraction, canonical_rate
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from pydantic import BaseModel
 
-    from iosim.profile import CostEntry
+    from iosim.profile import CostEntry, Profile
 
 FOLDERS: Mapping[str, str] = {
     "models": "io_models",
@@ -132,6 +133,11 @@ def _profile(name: str) -> str:
     lines = [
         *wrap(f"{name}: {profile.description}", WIDTH),
         *wrap(f"Of: {profile.machine}; {profile.date}", WIDTH, subsequent_indent="    "),
+        *(
+            line
+            for text in _besides(profile)
+            for line in wrap(text, WIDTH, subsequent_indent="    ")
+        ),
         "",
         f"{'cost':{width}} {'value':>8}  {'spread':<17} known",
     ]
@@ -145,6 +151,22 @@ def _profile(name: str) -> str:
             lines += wrap(text, WIDTH, initial_indent="    ", subsequent_indent="    ")
     lines += ["", *wrap(f"Where one comes from: iosim list profiles {name} COST", WIDTH)]
     return "\n".join(lines) + "\n"
+
+
+def _besides(profile: "Profile") -> Iterator[str]:
+    """What a calibration has found out besides costs."""
+    if (noise := profile.noise) is not None:
+        low, high = (_exact(ns, "ns") for ns in (noise.length_ns[0][1], noise.length_ns[-1][1]))
+        changed = "" if noise.stationary else "; it changed while it was measured"
+        stolen = canonical_fraction(noise.stolen)
+        yield f"host: takes {stolen} of the time away, in intervals of {low} to {high}{changed}"
+    if profile.fitted_on:
+        runs = (
+            f"{run.model} ({run.runtime}, {run.connections} connections, "
+            f"{_exact(run.demand_ns, 'ns')}, {canonical_rate(run.rate_per_s)})"
+            for run in profile.fitted_on
+        )
+        yield f"fitted on: {', '.join(runs)}"
 
 
 def _cost(name: str, cost: str) -> str:

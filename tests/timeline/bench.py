@@ -4,7 +4,7 @@ Every cost is zero unless a test names it, so a timeline is what its comment add
 """
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from functools import cache, partial
 from typing import Any
 
@@ -37,7 +37,7 @@ def round_costs(**given: Any) -> Costs:
     values: dict[str, Any] = {
         field.name: ((0, 0),) if field.name in TABLES else 0
         for field in fields(Costs)
-        if field.init
+        if field.init and field.default is MISSING
     }
     values |= {"cache_bytes": 1, "cpython_switch_interval_ns": 5_000_000}
     for name, value in given.items():

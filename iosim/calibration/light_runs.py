@@ -1,0 +1,159 @@
+"""The few real runs that the macro fit sees: three models, two runtimes, light load.
+
+Each cell is a server of one core with 16 connections and 20 us of work by request, asked for a
+fifth of what it answers at most, which is found first. Repetitions are interleaved: all cells,
+then all cells again, so that a mood of the machine meets every cell. A run that something else
+disturbed, still after so many attempts, is not fitted on.
+
+Scope: `epoll`, `blocking` and `coroutine`, natively and in CPython, as far as they run here.
+Not done: other loads, connections and models are left for validation, which refuses these.
+Validated by: tests/calibration/test_light_runs.py
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from iosim.calibration.macro import FLOORS, Observed
+from iosim.errors import IosimError
+from iosim.profile import FittedOn
+from iosim.real.disturbance import of_record
+from iosim.results import ModelResult
+from iosim.scenario import Scenario, from_data
+
+MODELS = ("epoll", "blocking", "coroutine")
+RUNTIMES = ("native", "cpython")
+CONNECTIONS = 16
+DEMAND_NS = 20_000
+LOAD = 0.2
+"""Of what the cell answers at most."""
+SIMULATED_REQUESTS = 1_500
+"""In the scenario that stands for a cell's runs in the fit."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long the runs are, and how many."""
+
+    saturating_ms: int
+    running_ms: int
+    repetitions: int
+    attempts: int
+    """How often a disturbed run is made, at most."""
+
+
+QUICK = Effort(saturating_ms=300, running_ms=600, repetitions=2, attempts=1)
+FULL = Effort(saturating_ms=1_000, running_ms=3_000, repetitions=3, attempts=3)
+
+
+@dataclass
+class LightRuns:
+    """What has been observed, and why some of it was not."""
+
+    observed: list[Observed] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    """Where some runs were disturbed."""
+    interrupted: bool = False
+
+
+def cell(model: str, runtime: str, rate_per_s: float, duration_ms: int, seed: int) -> Scenario:
+    """One model's scenario, of one replication."""
+    data: dict[str, Any] = {
+        "name": f"{model}, {runtime}",
+        "machine": {"cores": 1, "runtime": runtime},
+        "server": {"handler": [{"cpu": f"{DEMAND_NS}ns"}]},
+        "workload": {"open": {"rate": f"{rate_per_s:g}/s", "connections": {"total": CONNECTIONS}}},
+        "models": [model],
+        "run": {"duration": f"{duration_ms}ms", "replications": 1, "seed": seed},
+    }
+    return from_data(data)
+
+
+def total(effort: Effort) -> int:
+    """How many runs `observe` makes, and so how often it tells its progress."""
+    return len(MODELS) * len(RUNTIMES) * (1 + effort.repetitions)
+
+
+def observe(effort: Effort, progress: Callable[[], None] | None = None) -> LightRuns:
+    """Make the runs. What cannot be run here is skipped, and why is told.
+
+    Interrupted by the user, it returns the cells of the repetitions that have finished.
+    """
+    found = LightRuns()
+    rates: dict[tuple[str, str], float] = {}
+    values: dict[tuple[str, str], list[dict[str, float]]] = {}
+    disturbed: dict[tuple[str, str], list[str]] = {}
+    try:
+        for key, result in _each(found, effort, progress):
+            rates[key] = float(f"{LOAD * (result.metrics['throughput_per_s'].mean or 0):.3g}")
+        for repetition in range(effort.repetitions):
+            for key, result in _each(found, effort, progress, rates, repetition + 1):
+                if why := _disturbed(result):
+                    disturbed.setdefault(key, []).append(why)
+                else:
+                    values.setdefault(key, []).append(_of(result))
+    except KeyboardInterrupt:
+        found.interrupted = True
+    for key, reasons in disturbed.items():
+        told = f"{len(reasons)} of its runs {'was' if len(reasons) == 1 else 'were'} disturbed"
+        if key in values:
+            found.warnings.append(f"{', '.join(key)}: {told}, and left out: {reasons[0]}")
+        else:
+            found.skipped[", ".join(key)] = f"all {told}: {reasons[0]}"
+    for (model, runtime), runs in values.items():
+        rate = rates[model, runtime]
+        found.observed.append(
+            Observed(
+                cell(model, runtime, rate, round(1_000 * SIMULATED_REQUESTS / rate), seed=1),
+                {m: tuple(run[m] for run in runs if m in run) for m in FLOORS},
+                FittedOn(model, runtime, CONNECTIONS, DEMAND_NS, rate),
+            )
+        )
+    return found
+
+
+def _each(
+    found: LightRuns,
+    effort: Effort,
+    progress: Callable[[], None] | None,
+    rates: dict[tuple[str, str], float] | None = None,
+    repetition: int = 0,
+) -> Iterator[tuple[tuple[str, str], ModelResult]]:
+    """A run of each cell that has not been skipped: as fast as it goes, or at its rate."""
+    from iosim.measurement import measure, saturate
+
+    for runtime in RUNTIMES:
+        for model in MODELS:
+            name = f"{model}, {runtime}"
+            if name not in found.skipped:
+                try:
+                    if rates is None:
+                        wanted = cell(model, runtime, 1_000.0, effort.saturating_ms, seed=1)
+                        results = saturate(wanted, attempts=1, count_syscalls=False)
+                    else:
+                        rate = rates[model, runtime]
+                        wanted = cell(model, runtime, rate, effort.running_ms, seed=repetition)
+                        results = measure(wanted, attempts=effort.attempts, count_syscalls=False)
+                    if results.interrupted:
+                        raise KeyboardInterrupt
+                    (result,) = results.models
+                    if result.error:
+                        raise IosimError(result.error)
+                    yield (model, runtime), result
+                except IosimError as error:
+                    found.skipped[name] = str(error)
+            if progress is not None:
+                progress()
+
+
+def _disturbed(result: ModelResult) -> str:
+    """Why not to fit on a run; nothing if it is sound."""
+    found = {name for record in result.records for name in of_record(record)}
+    found.discard("late_p99")  # no tail is fitted
+    return "; ".join(result.warnings) or ", ".join(sorted(found)) if found else ""
+
+
+def _of(result: ModelResult) -> dict[str, float]:
+    means = {metric: result.metrics[metric].mean for metric in FLOORS if metric in result.metrics}
+    return {metric: mean for metric, mean in means.items() if mean}

@@ -1,0 +1,71 @@
+"""Two profiles side by side, and what the other one changes."""
+
+from pathlib import Path
+
+import pytest
+
+from iosim.calibration.differing import differences, effects, quick_scenarios
+from iosim.profile import load
+from iosim.simulation import simulate
+
+REFERENCE = load("reference")
+SCENARIO = (
+    "server: {handler: [{cpu: 20us}]}\n"
+    "workload: {open: {rate: 5k/s, connections: {total: 16}}}\n"
+    "models: [epoll]\nrun: {duration: 40ms, seed: 3}\n"
+)
+
+
+def test_only_what_differs_with_its_factor() -> None:
+    other = load("reference", changes={"futex": "100ns", "idle_exit": "x3", "lock": "x1.5"})
+    found = {one.name: one for one in differences(REFERENCE, other)}
+    assert list(found) == ["idle_exit", "lock", "futex"]
+    assert [found[name].factor for name in found] == pytest.approx([3, 1.5, 2])
+    assert [found[name].noticeable for name in found] == [True, False, False]
+    assert differences(REFERENCE, REFERENCE) == ()
+
+
+def test_a_cost_of_nothing_has_no_factor() -> None:
+    found = {one.name: one for one in differences(load("free"), REFERENCE)}
+    assert found["syscall"].factor is None
+    assert found["syscall"].noticeable
+
+
+def test_tables_with_other_points_are_compared_at_all_of_them() -> None:
+    bare = {one.name: one for one in differences(REFERENCE, load("bare_metal"))}
+    assert bare["idle_exit"].factor == pytest.approx(0.37, abs=0.1)
+
+
+def test_what_it_changes_is_a_paired_difference(tmp_path: Path) -> None:
+    path = tmp_path / "light.yaml"
+    path.write_text(SCENARIO)
+    other = load("reference", changes={"idle_exit": "x2"})
+    told: list[tuple[int, int]] = []
+    found = effects(REFERENCE, other, [path], lambda done, total: told.append((done, total)))
+    change = {one.metric: one.change for one in found}
+    p50 = change["response_time_p50_ns"]
+    # About 30 us more of about 100.
+    assert p50.low is not None and p50.low > 0.15
+    # The same requests: nothing is left of chance.
+    throughput = change["throughput_per_s"]
+    assert throughput.mean == pytest.approx(0, abs=0.02)
+    assert told[-1] == (6, 6)
+    same = effects(REFERENCE, REFERENCE, [path])
+    assert all(one.change.mean == 0 for one in same)
+
+
+def test_the_quick_scenarios_are_there_and_make_sense() -> None:
+    found = quick_scenarios()
+    assert len(found) == 3
+    assert all(path.is_file() for path in found)
+
+
+def test_an_effect_is_what_the_simulation_says(tmp_path: Path) -> None:
+    from iosim.scenario import load as load_scenario
+
+    path = tmp_path / "light.yaml"
+    path.write_text(SCENARIO)
+    (own,) = simulate(load_scenario(path, [("run.replications", "3")]), REFERENCE).models
+    found = {one.metric: one for one in effects(REFERENCE, REFERENCE, [path])}
+    cpu = found["cpu_time_per_request_ns"]
+    assert cpu.a == cpu.b == pytest.approx(own.metrics["cpu_time_per_request_ns"].mean)

@@ -1,0 +1,103 @@
+"""Which real runs the fit is made on; the runs themselves are simulated here."""
+
+from typing import Any
+
+import pytest
+
+from iosim import measurement
+from iosim.calibration import light_runs
+from iosim.calibration.light_runs import Effort, observe, total
+from iosim.errors import MeasurementError
+from iosim.measurement import saturated
+from iosim.results import Results
+from iosim.scenario import Scenario
+from iosim.simulation import simulate
+
+TINY = Effort(saturating_ms=20, running_ms=60, repetitions=2, attempts=1)
+
+
+@pytest.fixture
+def order(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Runs as they are made: what they are called, and how long they are."""
+    made: list[str] = []
+
+    def measure(scenario: Scenario, **how: Any) -> Results:
+        made.append(f"{scenario.name} {scenario.run.duration // 1_000_000}ms")
+        if scenario.name == "coroutine, cpython":
+            raise MeasurementError("no such server")
+        return simulate(scenario)
+
+    def saturate(scenario: Scenario, **how: Any) -> Results:
+        return measure(saturated(scenario), **how)
+
+    monkeypatch.setattr(measurement, "measure", measure)
+    monkeypatch.setattr(measurement, "saturate", saturate)
+    return made
+
+
+def test_three_models_two_runtimes_interleaved(order: list[str]) -> None:
+    told: list[int] = []
+    found = observe(TINY, lambda: told.append(1))
+    cells = [
+        f"{model}, {runtime}" for runtime in ("native", "cpython") for model in light_runs.MODELS
+    ]
+    assert order[:6] == [f"{cell} 20ms" for cell in cells]
+    assert order[6:] == 2 * [f"{cell} 60ms" for cell in cells[:-1]]
+    assert len(told) == total(TINY) == 18
+    assert found.skipped == {"coroutine, cpython": "no such server"}
+    assert not found.interrupted
+
+
+def test_a_fifth_of_what_they_answer_at_most(order: list[str]) -> None:
+    found = observe(TINY)
+    models = [one.run.model for one in found.observed]
+    assert models == ["epoll", "blocking", "coroutine", "epoll", "blocking"]
+    for one in found.observed:
+        assert (one.run.connections, one.run.demand_ns) == (16, 20_000)
+        # 20 us of work and the calls: less than 60 us a request.
+        assert 0.2 / 60e-6 < one.run.rate_per_s < 0.2 / 20e-6
+        assert one.scenario.workload.options.rate == one.run.rate_per_s
+        assert set(map(len, one.values.values())) == {2}
+        seconds = one.scenario.run.duration / 1e9
+        assert seconds * one.run.rate_per_s == pytest.approx(1_500, rel=0.02)
+
+
+def test_disturbed_runs_are_left_out(order: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of one cell, one of another; and who is late for the tail alone is not disturbed."""
+
+    def of_record(record: Any) -> dict[str, float]:
+        made = order[-1]
+        if made.startswith(("epoll, native 60", "coroutine, native 60")):
+            return {"late_p99": 2.0, "others": 3.0} if "epoll" in made or len(order) < 11 else {}
+        return {"late_p99": 4.0}
+
+    monkeypatch.setattr(light_runs, "of_record", of_record)
+    found = observe(TINY)
+    assert found.skipped["epoll, native"].startswith("all 2 of its runs were disturbed")
+    (warning,) = found.warnings
+    assert warning.startswith("coroutine, native: 1 of its runs was disturbed, and left out")
+    runs = {
+        (o.run.model, o.run.runtime): len(o.values["response_time_p50_ns"]) for o in found.observed
+    }
+    assert runs == {
+        ("blocking", "native"): 2,
+        ("coroutine", "native"): 1,
+        ("epoll", "cpython"): 2,
+        ("blocking", "cpython"): 2,
+    }
+
+
+def test_interrupted_it_keeps_what_has_finished(
+    order: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure = measurement.measure
+
+    def interrupted(scenario: Scenario, **how: Any) -> Results:
+        if len(order) == 8:
+            raise KeyboardInterrupt
+        return measure(scenario, **how)
+
+    monkeypatch.setattr(measurement, "measure", interrupted)
+    found = observe(TINY)
+    assert found.interrupted
+    assert [len(one.values["cpu_time_per_request_ns"]) for one in found.observed] == [1, 1]

@@ -11,7 +11,8 @@ came out. `load_profile` reads what everything costs, and changes it:
     dear = iosim.load_profile("reference", changes={"context_switch": "5us"})
     iosim.simulate(scenario, profile=dear, precision="5%@p99")
 
-`measure` runs the same scenario for real, on this machine; `saturate` as fast as it goes.
+`measure` runs the same scenario for real, on this machine; `saturate` as fast as it goes;
+`validate` holds the simulation against it.
 
 Everything is imported on first use, so that `import iosim` costs nothing.
 """
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from iosim.results import Results
     from iosim.scenario import Scenario, load
     from iosim.simulation import Precision, simulate
+    from iosim.validation.assessing import validate
 
 __version__ = "0.1.0"
 
@@ -44,6 +46,7 @@ __all__ = [
     "measure",
     "saturate",
     "simulate",
+    "validate",
 ]
 
 _HOMES = {
@@ -60,6 +63,7 @@ _HOMES = {
     "measure": "iosim.measurement",
     "saturate": "iosim.measurement",
     "simulate": "iosim.simulation",
+    "validate": "iosim.validation.assessing",
 }
 _THERE = {"load_profile": "load"}
 """What is called otherwise in its home."""

@@ -2,6 +2,7 @@
 
     iosim run SCENARIO         simulate it and print tables
     iosim measure SCENARIO     run it for real on this machine, and print the same tables
+    iosim validate SCENARIO... measure and simulate the same, and tell the errors
     iosim check SCENARIO...    tell every mistake, with line and column
     iosim explain MODEL        one request's life, step by step
     iosim list [WHAT [NAME]]   what there is to choose from
@@ -10,7 +11,8 @@
 
 Data goes to stdout; progress, warnings and errors go to stderr. Exit codes: 0; 1 a run
 ended in an error (a deadlock); 2 bad usage or scenario; 3 an objective fails; 4 an
-objective or the wanted precision is left undecided; 130 interrupted; 143 terminated.
+objective or the wanted precision is left undecided; 5 a validation is outside its
+tolerance; 130 interrupted; 143 terminated.
 
 Each command is a file of its own, added by its name below, in the order that the help shows.
 
@@ -22,7 +24,7 @@ from importlib import import_module
 
 from iosim.cli.frame import app, main
 
-COMMANDS = ("run", "measure", "check", "explain", "list", "schema", "init")
+COMMANDS = ("run", "measure", "validate", "check", "explain", "list", "schema", "init")
 
 for _name in COMMANDS:
     import_module(f"{__name__}.{_name}")

@@ -25,6 +25,7 @@ from iosim.profile import Profile
 from iosim.scenario import Scenario, from_data
 from iosim.validation.cells import SATURATION
 from iosim.validation.mechanisms import ALL, Mechanism
+from iosim.validation.running import Comparison
 from iosim.validation.scoring import TAILS, Figure
 from iosim.validation.sides import simulated
 
@@ -36,6 +37,9 @@ NEARLY = 0.03
 
 REQUESTS = 3_000
 """A short run has about so many; more tell the same."""
+
+ROUNDS = 20
+"""At saturation every connection is asked so often at least."""
 
 RUNS = 2
 TRIES = 2
@@ -93,19 +97,22 @@ def attribute(
     errors = {f.metric: (f.error or 0.0) / (f.allowed or 1.0) for f in scored}
     explanations = []
     if any(errors.values()):
-        trial = _Trial(_short(comparison.scenario), profile, scored)
+        trial = _Trial(_short(comparison), profile, scored)
         tried = map(trial.explanation, mechanisms)
         explanations = [explanation for explanation in tried if explanation is not None]
         explanations.sort(key=lambda explanation: -explanation.explained)
     return Attribution(comparison.cell.name, errors, tuple(explanations))
 
 
-def _short(scenario: Scenario) -> Scenario:
-    """The scenario, long enough for `REQUESTS`, and with `RUNS` replications."""
-    rate_per_s = getattr(scenario.workload.options, "rate", None)
+def _short(comparison: Comparison) -> Scenario:
+    """The cell's scenario, long enough for `REQUESTS`, and with `RUNS` replications."""
+    scenario = comparison.scenario
+    connections = getattr(scenario.workload.options, "connections", None)
+    requests = max(REQUESTS, ROUNDS * connections.total if connections else 0)
+    rate_per_s = comparison.measured.estimate("throughput_per_s").mean or 0.0
     duration_ns = scenario.run.duration
     if rate_per_s:
-        duration_ns = min(duration_ns, round(REQUESTS / rate_per_s * NS_PER_S))
+        duration_ns = min(duration_ns, round(requests / rate_per_s * NS_PER_S))
     data = scenario.to_data()
     # The warm-up that was asked for may be longer than this run.
     data["run"] |= {

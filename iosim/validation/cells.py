@@ -17,7 +17,7 @@ from iosim.errors import UsageError, shown
 from iosim.measurement import saturated
 from iosim.plugins import kinds
 from iosim.scenario import Scenario, from_data, label_of
-from iosim.units import format_percent, parse_fraction
+from iosim.units import parse_fraction
 
 LIGHT_MOST = 0.65
 """A load up to here is light: what holds at 20% and 50%; beyond it the bounds are doubled."""
@@ -32,7 +32,7 @@ class Load:
     def __str__(self) -> str:
         if self.share is None:
             return "own load"
-        return "saturation" if self.share == 1 else format_percent(self.share)
+        return "saturation" if self.share == 1 else f"{100 * self.share:g}%"
 
     @property
     def is_heavy(self) -> bool:

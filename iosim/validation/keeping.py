@@ -13,7 +13,10 @@ Validated by: tests/validation/test_keeping.py
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from iosim.errors import UsageError, shown
 from iosim.profile import Profile
@@ -21,9 +24,16 @@ from iosim.scenario import Scenario
 from iosim.validation.sides import Side
 
 
-def measured_key(scenario: Scenario) -> str:
-    """What a real side depends on, the machine and its mood aside."""
-    return f"measured {scenario.digest}"
+def measured_key(scenario: Scenario, how: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """What a real side depends on, the machine and its mood aside.
+
+    What is only simulated is left out: so one measurement serves with the host's noise and without.
+    how: as `iosim.measure` takes it.
+    """
+    machine = scenario.machine.model_copy(update={"host_noise": None, "profile": ""})
+    asked = scenario.model_copy(update={"machine": machine})
+    told = [f"{name}={value}" for name, value in sorted(how.items()) if value is not None]
+    return " ".join(("measured", asked.digest, *told))
 
 
 def simulated_key(scenario: Scenario, profile: Profile) -> str:

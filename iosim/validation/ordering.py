@@ -53,7 +53,7 @@ def orders(figures: Iterable[Figure]) -> list[Order]:
 
 def _conditions(figure: Figure) -> str:
     cell = figure.comparison.cell
-    data = {**cell.scenario.to_data(), "models": []}
+    data = {**cell.scenario.to_data(), "models": [], "name": ""}
     return f"{cell.load} {json.dumps(data, sort_keys=True)}"
 
 

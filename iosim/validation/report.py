@@ -12,6 +12,7 @@ Validated by: tests/validation/test_report.py
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from statistics import median
 
 from iosim.report.layout import Cell, Column, Table
 from iosim.report.table import NONE, cell, duration, per_request, percent
@@ -201,9 +202,9 @@ def _models(assessment: Assessment) -> Table:
         medians = []
         for metric in BY_MODEL:
             own = [f for f in figures if f.metric == metric and f.is_scored]
-            sizes = sorted(abs(e) for f in own if (e := f.relative_error) is not None)
+            sizes = [abs(e) for f in own if (e := f.relative_error) is not None]
             far = sum(not f.is_near for f in own)
-            told = percent(sizes[len(sizes) // 2]) if sizes else NONE
+            told = percent(median(sizes)) if sizes else NONE
             medians.append(Cell(f"{told}{'!' * (far > 0)}"))
         rows.append((Cell(model), *medians, Cell(_won(assessment, figures))))
     heads = (*(shown(metric).title.removesuffix(", req/s") for metric in BY_MODEL), "beats formula")

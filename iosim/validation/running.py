@@ -128,7 +128,7 @@ class _Comparing:
         self.found.append(Comparison(cell, scenario, real, simulated))
 
     def _measured(self, cell: Cell, scenario: Scenario) -> Side:
-        key = measured_key(scenario)
+        key = measured_key(scenario, self._how)
         known = self._kept.get(key)
         if known is not None:
             return known

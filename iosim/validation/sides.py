@@ -17,6 +17,7 @@ from iosim.measurement import measure
 from iosim.profile import Profile
 from iosim.real.disturbance import of_record
 from iosim.real.this_machine import one_line
+from iosim.record import Record
 from iosim.results import ModelResult
 from iosim.scenario import Scenario
 from iosim.simulation import simulate
@@ -102,11 +103,20 @@ def measured(scenario: Scenario, **how: Any) -> Side:
     if results.interrupted:
         raise KeyboardInterrupt
     assert results.machine is not None
+    model = results.models[0]
     about = {
         "machine": one_line(results.machine),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "stolen_fractions": [_stolen(record) for record in model.records],
     }
-    return of_model(results.models[0], about)
+    return of_model(model, about)
+
+
+def _stolen(record: Record) -> float:
+    """The part of the server's cores that the host took away, 0 to 1."""
+    assert record.process is not None and record.process.interference is not None
+    found = record.process.interference
+    return found.stolen_ns / found.cores_ns
 
 
 def simulated(scenario: Scenario, profile: Profile, jobs: int | None = 1) -> Side:

@@ -4,7 +4,9 @@ Validated by: tests/validation/test_report.py
 """
 
 from collections.abc import Iterator
+from statistics import median
 
+from iosim.report.table import percent
 from iosim.validation.assessing import Assessment
 from iosim.validation.cells import SATURATION
 from iosim.validation.running import Comparison
@@ -77,11 +79,14 @@ def _held_out(assessment: Assessment) -> Iterator[str]:
 
 
 def _noise(assessment: Assessment) -> Iterator[str]:
-    runs = [
-        names
-        for comparison in assessment.validation.comparisons
-        for names in comparison.measured.disturbed
-    ]
+    comparisons = assessment.validation.comparisons
+    stolen = [part for c in comparisons for part in c.measured.about.get("stolen_fractions", ())]
+    if stolen:
+        yield (
+            f"The host took {percent(median(stolen))} of the server's cores in the median run, "
+            f"{percent(max(stolen))} in the worst."
+        )
+    runs = [names for comparison in comparisons for names in comparison.measured.disturbed]
     disturbed = [names for names in runs if names]
     if disturbed:
         kinds = sorted({name for names in disturbed for name in names})

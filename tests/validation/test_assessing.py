@@ -37,7 +37,7 @@ def test_a_file_and_a_profile_s_name(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text(scenario().model_dump_json())
     found = iosim.validate(path, "reference", shares=[0.5], explain=0)
-    assert [str(c.cell.load) for c in found.validation.comparisons] == ["saturation", "50.0%"]
+    assert [str(c.cell.load) for c in found.validation.comparisons] == ["saturation", "50%"]
     assert found.validation.profile.name == "reference"
     assert found.scored.is_reached is False
 

@@ -12,8 +12,8 @@ def test_each_model_has_its_saturation_and_the_shares_of_it() -> None:
     both = scenario(models=["epoll", {"blocking": {"label": "threads"}}])
     found = [(cell.model, str(cell.load)) for cell in cells_of(both, (0.2, 0.8))]
     assert found == [
-        *(("epoll", "saturation"), ("epoll", "20.0%"), ("epoll", "80.0%")),
-        *(("threads", "saturation"), ("threads", "20.0%"), ("threads", "80.0%")),
+        *(("epoll", "saturation"), ("epoll", "20%"), ("epoll", "80%")),
+        *(("threads", "saturation"), ("threads", "20%"), ("threads", "80%")),
     ]
 
 
@@ -48,7 +48,7 @@ def test_producers_and_consumers_have_their_own_load_alone() -> None:
 
 def test_only_shares_above_two_thirds_are_heavy() -> None:
     heavy = {str(load): load.is_heavy for load in (OWN, SATURATION, Load(0.5), Load(0.8))}
-    assert heavy == {"own load": False, "saturation": False, "50.0%": False, "80.0%": True}
+    assert heavy == {"own load": False, "saturation": False, "50%": False, "80%": True}
 
 
 def test_shares_are_read() -> None:

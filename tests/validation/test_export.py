@@ -34,7 +34,7 @@ def test_json_has_both_sides_of_every_figure(found: Assessment) -> None:
     document = json.loads(to_json(found), parse_constant=refuse)
     assert document["within_tolerance"] is False
     at_saturation, half = document["cells"]
-    assert (at_saturation["load"], half["load"], half["rate_per_s"]) == ("saturation", "50.0%", 5e3)
+    assert (at_saturation["load"], half["load"], half["rate_per_s"]) == ("saturation", "50%", 5e3)
     (cpu,) = [f for f in half["figures"] if f["metric"] == "cpu_time_per_request_ns"]
     assert cpu["measured"] == {"mean": 20_000, "ci95": [20_000, 20_000], "n": 3}
     assert (cpu["error"], cpu["relative_error"], cpu["allowed"]) == (6_000, 0.3, 1_000)
@@ -50,7 +50,7 @@ def test_csv_has_a_line_for_each_figure(found: Assessment, tmp_path: Path) -> No
     assert len(rows) == len(found.scored.figures)
     (cpu,) = [row for row in rows if row["metric"] == "cpu_time_per_request_ns"]
     assert (cpu["model"], cpu["load"], cpu["measured"], cpu["error"]) == (
-        *("epoll", "50.0%", "20000.0", "6000.0"),
+        *("epoll", "50%", "20000.0", "6000.0"),
     )
 
 
@@ -72,10 +72,10 @@ def test_markdown_replaces_what_is_between_the_marks_of_a_page(
 
 
 def test_of_many_cells_the_terminal_shows_what_they_come_to(found: Assessment) -> None:
-    assert "made up, epoll, 50.0%" in to_text(found)
-    assert "made up, epoll, 50.0% (" not in to_text(found, quiet=True)
+    assert "made up, epoll, 50%" in to_text(found)
+    assert "made up, epoll, 50% (" not in to_text(found, quiet=True)
     many = to_text(assessed(*[cell() for _ in range(20)]))
-    assert "made up, epoll, 50.0% (" not in many and "Errors by metric" in many
+    assert "made up, epoll, 50% (" not in many and "Errors by metric" in many
 
 
 def test_what_could_not_be_written_is_refused_before_anything_runs(tmp_path: Path) -> None:

@@ -61,3 +61,13 @@ def test_another_file_is_refused_with_its_line(tmp_path: Path) -> None:
         Kept(tmp_path / "none" / "sides.jsonl")
     with pytest.raises(UsageError, match="cannot be read"):
         Kept(tmp_path)
+
+
+def test_what_is_only_simulated_is_not_in_a_real_side_s_key() -> None:
+    calm, noisy = (
+        scenario(machine={"cores": 1, "host_noise": noise}) for noise in (None, {"stolen": {}})
+    )
+    assert measured_key(calm) == measured_key(noisy)
+    assert simulated_key(calm, REFERENCE) != simulated_key(noisy, REFERENCE)
+    assert measured_key(calm, {"load": "python"}) != measured_key(calm, {"load": None})
+    assert measured_key(calm, {"load": None}) == measured_key(calm)

@@ -27,7 +27,7 @@ def test_many_are_marks_beside_a_diagonal(tmp_path: Path) -> None:
     draw(assessed(*map(at_most, models), *map(cell, models)), path)
     text = path.read_text()
     assert "<!-- measured -->" in text and "<!-- saturation -->" in text
-    assert "<!-- 50.0% -->" in text
+    assert "<!-- 50% -->" in text
 
 
 def test_a_png_is_one(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def words(told: str) -> list[list[str]]:
 def test_both_sides_stand_side_by_side_with_the_signed_error() -> None:
     (table,) = cell_tables(assessed(cell()))
     lines = words(text([table]))
-    assert lines[0] == ["made", "up,", "epoll,", "50.0%", "(5.00k", "req/s)"]
+    assert lines[0] == ["made", "up,", "epoll,", "50%", "(5.00k", "req/s)"]
     assert ["CPU/req", "20.0us", "±0", "21.0us", "±0", "+5.0%", "5%", "within"] in lines
     assert ["switches/req", "0.50", "±0", "0.52", "±0", "+4.0%", "0.05", "within"] in lines
     assert ["p99", "1.00ms", "±0", "500us", "±0", "-50.0%", "35%", "host"] in lines

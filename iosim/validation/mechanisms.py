@@ -183,6 +183,8 @@ GROUPS: tuple[Group, ...] = (
     Group(
         "user-space work",
         (
+            "message",
+            "cpython_message",
             "getaddrinfo",
             "coroutine_switch",
             "coroutine_longjmp",

@@ -19,6 +19,8 @@ came out. `load_profile` reads what everything costs, and changes it:
 
 `measure` runs the same scenario for real, on this machine; `saturate` as fast as it goes.
 `calibrate` measures what things cost here, and makes a profile of it.
+`measure` runs the same scenario for real, on this machine; `saturate` as fast as it goes;
+`validate` holds the simulation against it.
 
 Everything is imported on first use, so that `import iosim` costs nothing.
 """
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from iosim.simulation import Precision, simulate
     from iosim.studies.comparing import compare
     from iosim.studies.sweep import sweep
+    from iosim.validation.assessing import validate
 
 __version__ = "0.1.0"
 
@@ -58,6 +61,7 @@ __all__ = [
     "saturate",
     "simulate",
     "sweep",
+    "validate",
 ]
 
 _HOMES = {
@@ -78,6 +82,7 @@ _HOMES = {
     "saturate": "iosim.measurement",
     "simulate": "iosim.simulation",
     "sweep": "iosim.studies.sweep",
+    "validate": "iosim.validation.assessing",
 }
 _THERE = {"load_profile": "load"}
 """What is called otherwise in its home."""

@@ -6,6 +6,7 @@
     iosim compare A B          two results, or two models of one
     iosim calibrate [-o FILE]  measure what things cost here, and write a profile
     iosim profile show|diff    a profile's costs, and what differs between two
+    iosim validate SCENARIO... measure and simulate the same, and tell the errors
     iosim check SCENARIO...    tell every mistake, with line and column
     iosim report RESULT...     one page of HTML from results
     iosim plot RESULT...       a metric of results as a picture, for a paper
@@ -16,7 +17,8 @@
 
 Data goes to stdout; progress, warnings and errors go to stderr. Exit codes: 0; 1 a run
 ended in an error (a deadlock); 2 bad usage or scenario; 3 an objective fails; 4 an
-objective or the wanted precision is left undecided; 130 interrupted; 143 terminated.
+objective or the wanted precision is left undecided; 5 a validation is outside its
+tolerance; 130 interrupted; 143 terminated.
 
 Each command is a file of its own, added by its name below, in the order that the help shows.
 
@@ -32,6 +34,7 @@ COMMANDS = (
     "run",
     "measure",
     "calibrate",
+    "validate",
     "profile",
     "sweep",
     "compare",

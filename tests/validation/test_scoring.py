@@ -1,0 +1,180 @@
+"""Errors and bounds by hand arithmetic; what noise leaves unknown."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from cases import REFERENCE, comparison, scenario, side, validation
+
+from iosim.validation.cells import OWN, SATURATION, Load
+from iosim.validation.running import Comparison
+from iosim.validation.scoring import (
+    DISTURBED,
+    FEW,
+    FITTED,
+    HOST,
+    NOISE,
+    Figure,
+    figures_of,
+    score,
+)
+
+CPU = "cpu_time_per_request_ns"
+SWITCHES = "switches_per_request"
+P50 = "response_time_p50_ns"
+P99 = "response_time_p99_ns"
+
+
+def figure(metric: str, measured: Any, simulated: Any, **how: Any) -> Figure:
+    """The only figure of a cell with one metric."""
+    (found,) = figures_of(pair(metric, measured, simulated, **how))
+    return found
+
+
+def pair(metric: str, measured: Any, simulated: Any, **how: Any) -> Comparison:
+    disturbed = how.pop("disturbed", ())
+    real = side(disturbed=disturbed, **{metric: measured})
+    return comparison(real, side(**{metric: simulated}), **how)
+
+
+def test_an_error_is_signed_and_relative_to_what_was_measured() -> None:
+    found = figure(CPU, 20_000, 21_500)
+    assert found.error == 1_500
+    assert found.relative_error == pytest.approx(0.075)
+    assert found.allowed == pytest.approx(1_000)  # 5%
+    assert found.of_allowed == pytest.approx(1.5)
+    assert found.is_scored and found.is_near  # within twice what is allowed
+    assert figure(CPU, 20_000, 18_500).relative_error == pytest.approx(-0.075)
+    assert not figure(CPU, 20_000, 23_000).is_near
+
+
+@pytest.mark.parametrize(
+    ("load", "most"), [(OWN, 0.05), (Load(0.2), 0.05), (Load(0.5), 0.05), (Load(0.8), 0.10)]
+)
+def test_twice_as_much_is_allowed_at_a_heavy_load(load: Load, most: float) -> None:
+    assert figure(CPU, 10_000, 10_000, load=load).allowed == pytest.approx(most * 10_000)
+
+
+def test_of_few_switches_an_absolute_error_is_allowed() -> None:
+    assert figure(SWITCHES, 0.1, 0.14).allowed == pytest.approx(0.05)
+    assert figure(SWITCHES, 0.1, 0.14).of_allowed == pytest.approx(0.8)
+    assert figure(SWITCHES, 2.0, 2.0).allowed == pytest.approx(0.12)
+    found = figure(SWITCHES, 0.0, 0.04)
+    assert found.is_scored and found.of_allowed == pytest.approx(0.8)
+    assert found.relative_error is None
+
+
+def test_at_saturation_throughput_alone_counts() -> None:
+    real = side(throughput_per_s=10_000, cpu_time_per_request_ns=1)
+    (found,) = figures_of(comparison(real, side(throughput_per_s=11_000), SATURATION))
+    assert found.metric == "saturation_per_s"
+    assert found.allowed == pytest.approx(800)
+
+
+def test_what_has_no_bound_is_told_and_not_scored() -> None:
+    found = figure("events_per_wait", 2.0, 3.0)
+    assert found.relative_error == 0.5
+    assert found.allowed is None and found.unscored is None and not found.is_scored
+
+
+def test_a_measured_interval_wider_than_the_bound_is_noise() -> None:
+    # Three values apart by d have a half width of 4.303 d / sqrt(3).
+    narrow, wide = (9_900, 10_000, 10_100), (9_600, 10_000, 10_400)
+    assert figure(CPU, narrow, 12_000).unscored is None  # 248 of the 500 that are allowed
+    assert figure(CPU, wide, 12_000).unscored == NOISE  # 994
+    assert figure(CPU, wide, 12_000, load=Load(0.8)).unscored is None  # of 1,000
+    assert figure(P50, wide, 12_000).unscored is None  # of 1,500
+
+
+def test_disturbed_runs_are_left_out_and_two_must_remain() -> None:
+    values, one = (10_000, 90_000, 10_000), ((), ("stolen",), ())
+    found = figure(CPU, values, 10_000, disturbed=one)
+    assert found.measured.mean == 10_000 and found.is_scored
+    two = (("others",), ("stolen",), ())
+    found = figure(CPU, values, 10_000, disturbed=two)
+    assert found.unscored == DISTURBED
+    assert found.measured.mean == 10_000  # what is left is shown all the same
+
+
+def test_requests_sent_late_spoil_response_times_alone() -> None:
+    late = (("late_p99",), ("late_p50",), ("late_p99",))
+    assert figure(P50, 10_000, 10_000, disturbed=late).unscored == DISTURBED
+    assert figure(CPU, 10_000, 10_000, disturbed=late).is_scored
+
+
+def test_tails_are_scored_where_the_host_s_noise_is_replayed() -> None:
+    assert figure(P99, 10_000, 10_000).unscored == HOST
+    noisy = scenario(machine={"cores": 1, "host_noise": {"stolen": {}}})
+    assert figure(P99, 10_000, 10_000, of=noisy).is_scored
+
+
+def test_one_value_is_not_enough() -> None:
+    assert figure(CPU, (10_000,), 10_000).unscored == FEW
+    assert figure(CPU, 10_000, ()).unscored == FEW
+
+
+def test_near_is_also_what_two_real_runs_differ_by() -> None:
+    # Half width 1,490 of 1,500 that are allowed; 3,100 off is more than twice that.
+    apart = (9_400, 10_000, 10_600)
+    found = figure(P50, apart, 13_100)
+    assert found.is_scored and not found.is_near
+    wild = figure(P50, (8_000, 10_000, 12_000), 13_900, load=Load(0.8))
+    assert wild.differ == 4_000
+    assert replace(wild, unscored=None).is_near
+
+
+def cells(*errors: float) -> list[Comparison]:
+    """Cells of which the CPU time is off by these parts."""
+    return [pair(CPU, 10_000, 10_000 * (1 + error)) for error in errors]
+
+
+def test_the_median_counts_and_nine_in_ten_must_be_near() -> None:
+    (verdict,) = score(validation(*cells(*[0.04] * 6, *[0.09] * 4))).verdicts()
+    assert verdict.median_error == pytest.approx(0.04)
+    assert verdict.median_of_allowed == pytest.approx(0.8)
+    assert (verdict.near, verdict.is_reached) == (1, True)
+    (verdict,) = score(validation(*cells(*[0.04] * 8, *[0.3] * 2))).verdicts()
+    assert verdict.near == pytest.approx(0.8)
+    assert verdict.is_reached is False
+    (verdict,) = score(validation(*cells(0.06, 0.07, 0.02))).verdicts()
+    assert verdict.is_reached is False  # a median of 6%
+
+
+def test_heavy_loads_are_judged_apart() -> None:
+    light, heavy = pair(CPU, 100, 104), pair(CPU, 100, 109, load=Load(0.8))
+    found = score(validation(light, heavy))
+    assert [(v.heavy, v.is_reached) for v in found.verdicts()] == [(False, True), (True, True)]
+    assert found.is_reached is True
+
+
+def test_what_nobody_could_score_is_neither_good_nor_bad() -> None:
+    noisy = pair(CPU, (5_000, 10_000, 15_000), 10_000)
+    found = score(validation(noisy))
+    assert [verdict.is_reached for verdict in found.verdicts()] == [None]
+    assert found.is_reached is None
+
+
+def test_the_largest_errors_first() -> None:
+    found = score(validation(*cells(0.2, 0.01, -0.4)))
+    assert [figure.relative_error for figure in found.large()] == pytest.approx([-0.4, 0.2])
+
+
+def test_an_error_of_a_run_is_no_figure() -> None:
+    failed = comparison(side(error="no such server"), side())
+    assert failed.error == "no such server"
+    assert score(validation(failed)).figures == ()
+
+
+def test_runs_that_the_profile_was_fitted_to_are_not_scored() -> None:
+    entries = {
+        **REFERENCE.entries,
+        "idle_exit": replace(REFERENCE.entries["idle_exit"], how="fitted"),
+    }
+    fitted = replace(REFERENCE, entries=entries)
+    connections = {"open": {"rate": "5k/s", "connections": {"total": 16}}}
+    used = pair(CPU, 10_000, 10_000, of=scenario(workload=connections))
+    other = pair(CPU, 10_000, 10_000, of=scenario("select", workload=connections))
+    found = [f.unscored for f in score(validation(used, other, profile=fitted)).figures]
+    assert found == [FITTED, None]
+    found = [f.unscored for f in score(validation(used, other)).figures]
+    assert found == [None, None]

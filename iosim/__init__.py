@@ -11,6 +11,8 @@ came out. `load_profile` reads what everything costs, and changes it:
     dear = iosim.load_profile("reference", changes={"context_switch": "5us"})
     iosim.simulate(scenario, profile=dear, precision="5%@p99")
 
+`compare` tells who of two results is better in what, by how much, and how sure that is.
+
 `measure` runs the same scenario for real, on this machine; `saturate` as fast as it goes.
 
 Everything is imported on first use, so that `import iosim` costs nothing.
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from iosim.results import Results
     from iosim.scenario import Scenario, load
     from iosim.simulation import Precision, simulate
+    from iosim.studies.comparing import compare
 
 __version__ = "0.1.0"
 
@@ -39,6 +42,7 @@ __all__ = [
     "ScenarioError",
     "SimulationError",
     "__version__",
+    "compare",
     "load",
     "load_profile",
     "measure",
@@ -55,6 +59,7 @@ _HOMES = {
     "Scenario": "iosim.scenario",
     "ScenarioError": "iosim.errors",
     "SimulationError": "iosim.errors",
+    "compare": "iosim.studies.comparing",
     "load": "iosim.scenario",
     "load_profile": "iosim.profile",
     "measure": "iosim.measurement",

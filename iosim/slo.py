@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal, cast
 
-from iosim.errors import Mismatch, did_you_mean, shown
+from iosim.errors import Mismatch, UsageError, did_you_mean, shown
+from iosim.metrics import describe
 from iosim.statistics import Estimate
 from iosim.units import (
     QuantityError,
@@ -95,6 +96,20 @@ def parse_slo(line: str) -> Slo:
     except QuantityError as error:
         raise Mismatch(error.expected, error.found, error.hint) from None
     return Slo(line.strip(), metric, comparison, value)
+
+
+def require_metric(name: str) -> str:
+    """The metric that is called so, by its name or as objectives call it. Raises UsageError."""
+    metric = SHORT_NAMES.get(name, name)
+    try:
+        describe(metric)
+    except KeyError:
+        hint = did_you_mean(name, [*SHORT_NAMES, *known_metrics()])
+        raise UsageError(
+            f"expected a metric (see `iosim list metrics`), found {shown(name)}"
+            + (f"; {hint}" if hint else "")
+        ) from None
+    return metric
 
 
 def known_metrics() -> list[str]:

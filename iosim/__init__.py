@@ -11,6 +11,7 @@ came out. `load_profile` reads what everything costs, and changes it:
     dear = iosim.load_profile("reference", changes={"context_switch": "5us"})
     iosim.simulate(scenario, profile=dear, precision="5%@p99")
 
+`what_if` simulates changes beside a baseline, and tells which part of it each one moved;
 `compare` tells who of two results is better in what, by how much, and how sure that is.
 
 `measure` runs the same scenario for real, on this machine; `saturate` as fast as it goes.
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from iosim.scenario import Scenario, load
     from iosim.simulation import Precision, simulate
     from iosim.studies.comparing import compare
+    from iosim.studies.what_if import what_if
 
 __version__ = "0.1.0"
 
@@ -48,6 +50,7 @@ __all__ = [
     "measure",
     "saturate",
     "simulate",
+    "what_if",
 ]
 
 _HOMES = {
@@ -65,6 +68,7 @@ _HOMES = {
     "measure": "iosim.measurement",
     "saturate": "iosim.measurement",
     "simulate": "iosim.simulation",
+    "what_if": "iosim.studies.what_if",
 }
 _THERE = {"load_profile": "load"}
 """What is called otherwise in its home."""

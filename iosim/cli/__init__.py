@@ -2,6 +2,7 @@
 
     iosim run SCENARIO         simulate it and print tables
     iosim measure SCENARIO     run it for real on this machine, and print the same tables
+    iosim what-if SCENARIO     what a change does, and which part of it
     iosim compare A B          two results, or two models of one
     iosim check SCENARIO...    tell every mistake, with line and column
     iosim explain MODEL        one request's life, step by step
@@ -23,7 +24,7 @@ from importlib import import_module
 
 from iosim.cli.frame import app, main
 
-COMMANDS = ("run", "measure", "compare", "check", "explain", "list", "schema", "init")
+COMMANDS = ("run", "measure", "what_if", "compare", "check", "explain", "list", "schema", "init")
 
 for _name in COMMANDS:
     import_module(f"{__name__}.{_name}")

@@ -12,6 +12,7 @@ came out. `load_profile` reads what everything costs, and changes it:
     iosim.simulate(scenario, profile=dear, precision="5%@p99")
 
 `what_if` simulates changes beside a baseline, and tells which part of it each one moved;
+`sensitivity` tells which costs matter for an answer, and whose order they could overturn;
 `compare` tells who of two results is better in what, by how much, and how sure that is.
 
 `measure` runs the same scenario for real, on this machine; `saturate` as fast as it goes.
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from iosim.scenario import Scenario, load
     from iosim.simulation import Precision, simulate
     from iosim.studies.comparing import compare
+    from iosim.studies.sensitivity import sensitivity
     from iosim.studies.what_if import what_if
 
 __version__ = "0.1.0"
@@ -49,6 +51,7 @@ __all__ = [
     "load_profile",
     "measure",
     "saturate",
+    "sensitivity",
     "simulate",
     "what_if",
 ]
@@ -67,6 +70,7 @@ _HOMES = {
     "load_profile": "iosim.profile",
     "measure": "iosim.measurement",
     "saturate": "iosim.measurement",
+    "sensitivity": "iosim.studies.sensitivity",
     "simulate": "iosim.simulation",
     "what_if": "iosim.studies.what_if",
 }

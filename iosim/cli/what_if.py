@@ -1,7 +1,7 @@
 """`iosim what-if`: a scenario and its changes, and where the differences come from."""
 
 import gc
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -22,6 +22,14 @@ from iosim.cli.options import (
     Seed,
 )
 from iosim.cli.output import progress_of, tell_warnings
+from iosim.errors import UsageError
+
+if TYPE_CHECKING:
+    from iosim.profile import Profile
+    from iosim.report.study import Answer
+    from iosim.results import Results
+    from iosim.scenario import Scenario
+    from iosim.simulation import Progress
 
 
 @command("what-if")
@@ -35,6 +43,25 @@ def what_if(
             help="An alternative: machine.cores=2, profile=no_mitigations, runtime=native, "
             "profile.context_switch=x0.5, or several joined by commas. May be repeated.",
         ),
+    ] = None,
+    sensitivity: Annotated[
+        bool,
+        typer.Option("--sensitivity", help="Instead: which costs, within their spread, matter."),
+    ] = False,
+    metric: Annotated[
+        str, typer.Option("--metric", metavar="NAME", help="With --sensitivity: for what.")
+    ] = "p99",
+    method: Annotated[
+        Literal["tornado", "morris", "sobol"],
+        typer.Option(
+            "--method",
+            metavar="tornado|morris|sobol",
+            help="With --sensitivity: one cost at a time, or all together (needs iosim[doe]).",
+        ),
+    ] = "tornado",
+    samples: Annotated[
+        int | None,
+        typer.Option("--samples", metavar="N", min=2, help="Of morris: paths; of sobol: points."),
     ] = None,
     model: Models = None,
     changes: Changes = None,
@@ -50,18 +77,57 @@ def what_if(
     """Simulate a scenario and its changes: what differs, by how much, and which part of it."""
     from iosim.report.study import require_writable
 
+    if sensitivity == bool(change):
+        raise UsageError("what-if: expected either --change or --sensitivity")
     require_writable(export or ())
     last = {"run.seed": seed, "run.replications": replications}
     loaded, costs = load(scenario, changes, profile, force, last=last)
     if model:
         loaded = loaded.model_copy(update={"models": selected(loaded, model)})
+    gc.enable()
+    with progress_of(quiet, "simulating") as progress:
+        if sensitivity:
+            study = _sensitivity(loaded, costs, metric, method, samples, jobs, progress)
+        else:
+            study = _changes(loaded, costs, change or [], jobs, progress, force)
+    baseline, answer, interrupted = study
+    tell_warnings(baseline.warnings)
+    give(answer, export or [], json)
+    return INTERRUPTED if interrupted else 0
 
+
+def _changes(
+    scenario: "Scenario",
+    costs: "Profile",
+    changes: list[str],
+    jobs: int | None,
+    progress: "Progress | None",
+    force: bool,
+) -> "tuple[Results, Answer, bool]":
     from iosim.report.what_if import answer
     from iosim.studies.what_if import what_if
 
-    gc.enable()
-    with progress_of(quiet, "simulating") as progress:
-        found = what_if(loaded, change or (), costs, jobs, progress, force)
-    tell_warnings(found.baseline.warnings)
-    give(answer(found), export or [], json)
-    return INTERRUPTED if found.interrupted else 0
+    found = what_if(scenario, changes, costs, jobs, progress, force)
+    return found.baseline, answer(found), found.interrupted
+
+
+def _sensitivity(
+    scenario: "Scenario",
+    costs: "Profile",
+    metric: str,
+    method: str,
+    samples: int | None,
+    jobs: int | None,
+    progress: "Progress | None",
+) -> "tuple[Results, Answer, bool]":
+    if method == "tornado":
+        from iosim.report.sensitivity import answer
+        from iosim.studies.sensitivity import sensitivity
+
+        swings = sensitivity(scenario, metric, costs, jobs, progress)
+        return swings.baseline, answer(swings), swings.interrupted
+    from iosim.report.designs import answer as answer_of_design
+    from iosim.studies.designs import explore
+
+    design = explore(scenario, metric, method, samples, costs, jobs, progress)
+    return design.baseline, answer_of_design(design), False

@@ -83,11 +83,12 @@ def _runs(
     variants: Sequence[Variant], tasks: Sequence[_Task], jobs: int
 ) -> Generator[tuple[_Task, Outcome], None, None]:
     """Each task with its outcome, in any order."""
-    sent = tuple(_Sent(each.scenario, each.profile.costs.to_data()) for each in variants)
     if jobs == 1 or len(tasks) == 1:
         for task in tasks:
-            yield task, _run(sent, task)
+            variant = variants[task.variant]
+            yield task, _attempt(variant.scenario, variant.profile.costs, task)
         return
+    sent = tuple(_Sent(each.scenario, each.profile.costs.to_data()) for each in variants)
     workers: Workers[_Task, Outcome] = Workers(jobs, _run, (sent,))
     with closing(workers):
         for task, outcome in workers.run(tasks):
@@ -112,9 +113,12 @@ class _Sent:
 
 def _run(variants: tuple[_Sent, ...], task: _Task) -> Outcome:
     variant = variants[task.variant]
+    return _attempt(variant.scenario, variant.costs, task)
+
+
+def _attempt(scenario: Scenario, costs: Costs, task: _Task) -> Outcome:
     try:
-        model = variant.scenario.models[task.model]
-        return observe(variant.scenario, model, variant.costs, task.replication)
+        return observe(scenario, scenario.models[task.model], costs, task.replication)
     except SimulationError as error:
         return error
 

@@ -14,6 +14,7 @@ came out. `load_profile` reads what everything costs, and changes it:
 `what_if` simulates changes beside a baseline, and tells which part of it each one moved;
 `sensitivity` tells which costs matter for an answer, and whose order they could overturn;
 `compare` tells who of two results is better in what, by how much, and how sure that is.
+`rerun` repeats a result from its file, to the bit.
 
 `measure` runs the same scenario for real, on this machine; `saturate` as fast as it goes.
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from iosim.scenario import Scenario, load
     from iosim.simulation import Precision, simulate
     from iosim.studies.comparing import compare
+    from iosim.studies.rerunning import rerun
     from iosim.studies.sensitivity import sensitivity
     from iosim.studies.what_if import what_if
 
@@ -50,6 +52,7 @@ __all__ = [
     "load",
     "load_profile",
     "measure",
+    "rerun",
     "saturate",
     "sensitivity",
     "simulate",
@@ -69,6 +72,7 @@ _HOMES = {
     "load": "iosim.scenario",
     "load_profile": "iosim.profile",
     "measure": "iosim.measurement",
+    "rerun": "iosim.studies.rerunning",
     "saturate": "iosim.measurement",
     "sensitivity": "iosim.studies.sensitivity",
     "simulate": "iosim.simulation",

@@ -4,6 +4,7 @@
     iosim measure SCENARIO     run it for real on this machine, and print the same tables
     iosim what-if SCENARIO     what a change does, and which part of it
     iosim compare A B          two results, or two models of one
+    iosim rerun RESULT         repeat a result: the same to the bit, or what differs
     iosim check SCENARIO...    tell every mistake, with line and column
     iosim explain MODEL        one request's life, step by step
     iosim list [WHAT [NAME]]   what there is to choose from
@@ -11,8 +12,9 @@
     iosim init [FILE]          a commented scenario to start from
 
 Data goes to stdout; progress, warnings and errors go to stderr. Exit codes: 0; 1 a run
-ended in an error (a deadlock); 2 bad usage or scenario; 3 an objective fails; 4 an
-objective or the wanted precision is left undecided; 130 interrupted; 143 terminated.
+ended in an error (a deadlock); 2 bad usage or scenario; 3 an objective fails, or a
+result is not the same again; 4 an objective or the wanted precision is left undecided;
+130 interrupted; 143 terminated.
 
 Each command is a file of its own, added by its name below, in the order that the help shows.
 
@@ -24,7 +26,18 @@ from importlib import import_module
 
 from iosim.cli.frame import app, main
 
-COMMANDS = ("run", "measure", "what_if", "compare", "check", "explain", "list", "schema", "init")
+COMMANDS = (
+    "run",
+    "measure",
+    "what_if",
+    "compare",
+    "rerun",
+    "check",
+    "explain",
+    "list",
+    "schema",
+    "init",
+)
 
 for _name in COMMANDS:
     import_module(f"{__name__}.{_name}")

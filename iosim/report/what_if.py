@@ -45,7 +45,7 @@ def answer(found: WhatIf) -> Answer:
         tables=tuple(tables),
         sentences=tuple(_sentences(found)),
         document=found.to_document(),
-        columns=("change", *CSV_COLUMNS[1:]),
+        columns=("change", "model", *CSV_COLUMNS[2:]),
         rows=tuple(_rows(found)),
     )
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from iosim.errors import SimulationError, UsageError, WorkerDied, shown
 from iosim.machine.costs import Costs
+from iosim.named_files import digests
 from iosim.profile import Profile
 from iosim.recording import Observation, cut_warm_up
 from iosim.results import Results, model_result
@@ -56,7 +57,7 @@ def simulated(
         raise UsageError(f"jobs: expected at least 1, or None for one a core, found {shown(jobs)}")
     for variant in variants:
         require_sound(variant.scenario)
-    warnings = [check_files(variant.scenario) for variant in variants]
+    about = [(check_files(each.scenario), digests(each.scenario)) for each in variants]
     tasks = [
         _Task(index, model, replication)
         for index, variant in enumerate(variants)
@@ -75,7 +76,7 @@ def simulated(
                 progress(done, len(tasks))
             while next_one < len(variants) and not left[next_one]:
                 found = outcomes.pop(next_one)
-                yield _results(variants[next_one], found, warnings[next_one])
+                yield _results(variants[next_one], found, *about[next_one])
                 next_one += 1
 
 
@@ -124,7 +125,10 @@ def _attempt(scenario: Scenario, costs: Costs, task: _Task) -> Outcome:
 
 
 def _results(
-    variant: Variant, outcomes: dict[tuple[int, int], Outcome], warnings: tuple[str, ...]
+    variant: Variant,
+    outcomes: dict[tuple[int, int], Outcome],
+    warnings: tuple[str, ...],
+    files: dict[str, str],
 ) -> Results:
     scenario = variant.scenario
     models = []
@@ -146,4 +150,5 @@ def _results(
         costs=variant.profile.costs,
         models=tuple(models),
         warnings=warnings,
+        files=files,
     )

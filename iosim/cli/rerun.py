@@ -1,4 +1,7 @@
-"""`iosim rerun`: repeat a result from its own provenance."""
+"""`iosim rerun`: repeat a result from its own provenance.
+
+Validated by: tests/cli/test_study_commands.py
+"""
 
 import gc
 from pathlib import Path

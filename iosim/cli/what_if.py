@@ -1,4 +1,7 @@
-"""`iosim what-if`: a scenario and its changes, and where the differences come from."""
+"""`iosim what-if`: a scenario and its changes, and where the differences come from.
+
+Validated by: tests/cli/test_study_commands.py
+"""
 
 import gc
 from typing import TYPE_CHECKING, Annotated, Literal

@@ -12,13 +12,11 @@ Not done: why a part moved; how often it happened (switches, syscalls) is told b
 Validated by: tests/studies/test_what_if.py
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from iosim.documents import ModelDocument
 from iosim.metrics import Metric
-from iosim.metrics.cpu import CAUSES
-from iosim.metrics.response_time import PARTS
 from iosim.studies.differences import Difference, difference
 
 IDLE = ("idle", "stolen")
@@ -35,7 +33,9 @@ COUNTS = (
 SHARE = 0.05
 """A part that is less of the whole difference is not named."""
 
-_OF_A_REQUEST = Metric("ns", "CPU time of a request by what it was used for.")
+_CPU_TIME = Metric("ns", "CPU time of a request by what it was used for.")
+
+Values = tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,8 @@ def _size(part: Difference) -> float:
 def of_time(a: ModelDocument, b: ModelDocument, paired: bool) -> Cause | None:
     """What moved the mean response time; None where its parts are not known."""
     parts = {
-        part: difference(name, a.values[name], b.values[name], paired)
-        for part in PARTS
-        if (name := f"time_{part}_ns") in a.values and name in b.values
+        part: difference(f"time_{part}_ns", of_a, of_b, paired)
+        for part, of_a, of_b in _in_both(a, b, "time_", "_ns")
     }
     whole = "response_time_mean_ns"
     if not parts or whole not in a.values or whole not in b.values:
@@ -83,23 +82,32 @@ def of_cpu(a: ModelDocument, b: ModelDocument, paired: bool) -> Cause | None:
     if whole not in a.values or whole not in b.values:
         return None
     parts = {
-        cause: difference(cause, of_a, of_b, paired, described=_OF_A_REQUEST)
-        for cause in CAUSES
+        cause: difference(
+            cause, _per_request_ns(a, of_a), _per_request_ns(b, of_b), paired, described=_CPU_TIME
+        )
+        for cause, of_a, of_b in _in_both(a, b, "cpu_", "_fraction")
         if cause not in IDLE
-        and (of_a := _per_request_ns(a, cause))
-        and (of_b := _per_request_ns(b, cause))
     }
     return Cause("CPU/request", difference(whole, a.values[whole], b.values[whole], paired), parts)
 
 
-def _per_request_ns(model: ModelDocument, cause: str) -> Sequence[float | None]:
+def _in_both(
+    a: ModelDocument, b: ModelDocument, head: str, tail: str
+) -> Iterator[tuple[str, Values, Values]]:
+    """The metrics of one family that both know: what is between head and tail, and the values."""
+    for name, of_a in a.values.items():
+        of_b = b.values.get(name, ())
+        known = any(value is not None for value in of_a) and any(v is not None for v in of_b)
+        if name.startswith(head) and name.endswith(tail) and known:
+            yield name.removeprefix(head).removesuffix(tail), of_a, of_b
+
+
+def _per_request_ns(model: ModelDocument, fractions: Values) -> Values:
     """The CPU time of a request that went into one cause, by replication."""
-    names = ("cpu_time_per_request_ns", "cpu_utilization", f"cpu_{cause}_fraction")
-    if any(name not in model.values for name in names):
-        return ()
+    whole = (model.values[name] for name in ("cpu_time_per_request_ns", "cpu_utilization"))
     return tuple(
         None if request_ns is None or not busy or part is None else request_ns * part / busy
-        for request_ns, busy, part in zip(*(model.values[name] for name in names), strict=True)
+        for request_ns, busy, part in zip(*whole, fractions, strict=True)
     )
 
 

@@ -16,6 +16,10 @@ came out. `load_profile` reads what everything costs, and changes it:
     iosim.sweep(scenario, ["machine.cores=1..8"], folder="cores.sweep").table
 
 `compare` tells who of two results is better in what, by how much, and how sure that is.
+`what_if` simulates changes beside a baseline, and tells which part of it each one moved;
+`sensitivity` tells which costs matter for an answer, and whose order they could overturn;
+`compare` tells who of two results is better in what, by how much, and how sure that is.
+`rerun` repeats a result from its file, to the bit.
 
 `measure` runs the same scenario for real, on this machine; `saturate` as fast as it goes.
 `calibrate` measures what things cost here, and makes a profile of it.
@@ -37,7 +41,10 @@ if TYPE_CHECKING:
     from iosim.scenario import Scenario, load
     from iosim.simulation import Precision, simulate
     from iosim.studies.comparing import compare
+    from iosim.studies.rerunning import rerun
+    from iosim.studies.sensitivity import sensitivity
     from iosim.studies.sweep import sweep
+    from iosim.studies.what_if import what_if
     from iosim.validation.assessing import validate
 
 __version__ = "0.1.0"
@@ -58,10 +65,13 @@ __all__ = [
     "load",
     "load_profile",
     "measure",
+    "rerun",
     "saturate",
+    "sensitivity",
     "simulate",
     "sweep",
     "validate",
+    "what_if",
 ]
 
 _HOMES = {
@@ -79,10 +89,13 @@ _HOMES = {
     "load": "iosim.scenario",
     "load_profile": "iosim.profile",
     "measure": "iosim.measurement",
+    "rerun": "iosim.studies.rerunning",
     "saturate": "iosim.measurement",
+    "sensitivity": "iosim.studies.sensitivity",
     "simulate": "iosim.simulation",
     "sweep": "iosim.studies.sweep",
     "validate": "iosim.validation.assessing",
+    "what_if": "iosim.studies.what_if",
 }
 _THERE = {"load_profile": "load"}
 """What is called otherwise in its home."""

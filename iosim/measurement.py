@@ -27,6 +27,7 @@ from typing import Any
 from iosim.choice import Chosen
 from iosim.errors import MeasurementError, UsageError, shown
 from iosim.histogram import Histogram
+from iosim.named_files import digests
 from iosim.planning import (
     Load,
     Placement,
@@ -95,6 +96,7 @@ def measure(
         raise UsageError(f"attempts: expected at least 1, found {shown(attempts)}")
     require_sound(scenario)
     warnings = [*check_files(scenario), *check_measurable(scenario)]
+    files = digests(scenario)
     placement = place(scenario.machine.cores, _cores(server_cores), _cores(client_cores))
     measuring = _Measuring(
         scenario,
@@ -117,6 +119,7 @@ def measure(
         source="measured",
         interrupted=interrupted,
         warnings=(*warnings, *measuring.warnings),
+        files=files,
         machine={
             **this_machine.describe(),
             "server_cores": list(placement.server),

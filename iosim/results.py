@@ -139,6 +139,8 @@ class Results:
     """On which it was measured."""
     costs: Costs | None = None
     """What everything cost where it was simulated."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """The files that the scenario names, with their SHA-256 when it was run."""
     saturation: bool = False
     """Whether the models were asked as fast as they answer: their throughput is the most."""
 
@@ -258,14 +260,22 @@ class Results:
 
 def _provenance(results: Results) -> dict[str, Any]:
     """What, besides scenario and seed, the numbers depend on: `iosim rerun` starts from it."""
+    costs = {} if results.costs is None else {"costs": results.costs.to_data()}
+    named = {"folder": str(results.scenario.folder), "files": dict(results.files)}
+    return {**surroundings(), **(named if results.files else {}), **costs}
+
+
+def surroundings() -> dict[str, str]:
+    """The code and the versions that make results here."""
     from importlib.metadata import version
 
-    costs = {} if results.costs is None else {"costs": results.costs.to_data()}
+    from iosim.code_digest import code_sha256
+
     return {
+        "code_sha256": code_sha256(),
         "python": platform.python_version(),
         **{name: version(name) for name in ("simpy", "numpy")},
         "platform": platform.platform(),
-        **costs,
     }
 
 

@@ -407,17 +407,25 @@ def load(
     return scenario
 
 
-def from_data(data: dict[str, Any], force: bool = False, folder: Path = Path()) -> Scenario:
+def from_data(
+    data: dict[str, Any],
+    force: bool = False,
+    folder: Path = Path(),
+    changes: Iterable[tuple[str, str]] = (),
+) -> Scenario:
     """A scenario from plain data, as `Scenario.to_data` gives it. Raises ScenarioError.
 
     folder: from where the files that it names are looked for, as `Scenario.folder` says.
+    changes: made before it is validated, as `load` makes them.
     """
     import json
 
+    from iosim.changes import apply
     from iosim.yaml_source import load as load_text
 
     text = json.dumps(data, ensure_ascii=False)
-    scenario = from_source(load_text(text, str(folder / "<data>")), force)
+    source = load_text(text, str(folder / "<data>"))
+    scenario = from_source(apply(source, changes), force)
     scenario.__dict__["folder"] = folder
     return scenario
 

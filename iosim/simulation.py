@@ -32,6 +32,7 @@ from iosim.machine.alarm import NEVER, Alarm
 from iosim.machine.costs import Costs
 from iosim.machine.machine import Machine
 from iosim.machine.thread import RUNNABLE, SPIN, Thread
+from iosim.named_files import digests
 from iosim.profile import Profile
 from iosim.profile import load as load_profile
 from iosim.record import Record, ThreadRecord
@@ -313,7 +314,7 @@ def simulate(
     if jobs is not None and (type(jobs) is not int or jobs < 1):
         raise UsageError(f"jobs: expected at least 1, or None for one a core, found {shown(jobs)}")
     require_sound(scenario)
-    warnings = check_files(scenario)
+    warnings, files = check_files(scenario), digests(scenario)
     if isinstance(precision, str):
         precision = Precision.parse(precision)
     if profile is None:
@@ -355,6 +356,7 @@ def simulate(
         models=tuple(models),
         interrupted=interrupted,
         warnings=warnings,
+        files=files,
     )
 
 

@@ -7,6 +7,9 @@
     iosim calibrate [-o FILE]  measure what things cost here, and write a profile
     iosim profile show|diff    a profile's costs, and what differs between two
     iosim validate SCENARIO... measure and simulate the same, and tell the errors
+    iosim what-if SCENARIO     what a change does, and which part of it
+    iosim compare A B          two results, or two models of one
+    iosim rerun RESULT         repeat a result: the same to the bit, or what differs
     iosim check SCENARIO...    tell every mistake, with line and column
     iosim report RESULT...     one page of HTML from results
     iosim plot RESULT...       a metric of results as a picture, for a paper
@@ -19,6 +22,9 @@ Data goes to stdout; progress, warnings and errors go to stderr. Exit codes: 0; 
 ended in an error (a deadlock); 2 bad usage or scenario; 3 an objective fails; 4 an
 objective or the wanted precision is left undecided; 5 a validation is outside its
 tolerance; 130 interrupted; 143 terminated.
+ended in an error (a deadlock); 2 bad usage or scenario; 3 an objective fails, or a
+result is not the same again; 4 an objective or the wanted precision is left undecided;
+130 interrupted; 143 terminated.
 
 Each command is a file of its own, added by its name below, in the order that the help shows.
 
@@ -37,7 +43,9 @@ COMMANDS = (
     "validate",
     "profile",
     "sweep",
+    "what_if",
     "compare",
+    "rerun",
     "report",
     "plot",
     "check",

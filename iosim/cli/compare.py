@@ -1,4 +1,7 @@
-"""`iosim compare`: two results, or two models, and who is better in what."""
+"""`iosim compare`: two results, or two models, and who is better in what.
+
+Validated by: tests/cli/test_compare_command.py
+"""
 
 from typing import Annotated
 

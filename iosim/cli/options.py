@@ -25,6 +25,10 @@ Replications = Annotated[
     int | None,
     typer.Option("--replications", metavar="N", min=1, help="Repetitions of each model."),
 ]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", metavar="N", min=1, help="Processes at once; default: one a core."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Exports = Annotated[
     list[Path] | None,

@@ -11,6 +11,7 @@ from iosim.cli.options import (
     Changes,
     Exports,
     Force,
+    Jobs,
     Json,
     Models,
     ProfileName,
@@ -30,10 +31,7 @@ def run(
     changes: Changes = None,
     seed: Seed = None,
     replications: Replications = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option("--jobs", metavar="N", min=1, help="Processes at once; default: one a core."),
-    ] = None,
+    jobs: Jobs = None,
     precision: Annotated[
         str | None,
         typer.Option(

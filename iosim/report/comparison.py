@@ -44,7 +44,7 @@ def answer(comparison: Comparison) -> Answer:
     """A comparison, ready to be shown."""
     return Answer(
         title=f"{comparison.b} against {comparison.a}",
-        tables=tuple(_table(pair, comparison.metrics) for pair in comparison.pairs),
+        tables=tuple(pair_table(pair, comparison.metrics) for pair in comparison.pairs),
         sentences=(*_sentences(comparison), *comparison.notes),
         document=comparison.to_document(),
         columns=CSV_COLUMNS,
@@ -67,7 +67,8 @@ def csv_row(a: str, b: str, found: Difference) -> tuple[object, ...]:
     )
 
 
-def _table(pair: Pair, metrics: Iterable[str]) -> Table:
+def pair_table(pair: Pair, metrics: Iterable[str]) -> Table:
+    """Two models, a metric a row; what neither knows is left out."""
     rows = []
     for metric in metrics:
         found = pair.differences.get(metric)

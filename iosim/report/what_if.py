@@ -1,0 +1,169 @@
+"""What changes do to a baseline: how much, and which part of it.
+
+Each change has three tables: metrics as changes of the baseline's, then the parts of the mean
+response time and of a request's CPU time as differences; and a sentence for each model.
+
+Validated by: tests/studies/test_what_if.py
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+from iosim.report.comparison import CSV_COLUMNS, csv_row, title_of
+from iosim.report.layout import Cell, Column, Table
+from iosim.report.study import Answer
+from iosim.report.table import NONE, main_table
+from iosim.report.values import change, shown, signed, with_interval
+from iosim.statistics import Estimate
+from iosim.studies.causes import Cause
+from iosim.studies.differences import Difference
+from iosim.studies.what_if import Change, Effect, WhatIf
+
+COLUMNS = {
+    "throughput_per_s": "req/s",
+    "response_time_mean_ns": "mean",
+    "response_time_p50_ns": "p50",
+    "response_time_p99_ns": "p99",
+    "cpu_time_per_request_ns": "CPU/req",
+    "voluntary_switches_per_request": "vol.",
+    "involuntary_switches_per_request": "invol.",
+    "syscalls_per_request": "syscalls",
+}
+SAME = "="
+TIME_HEADS = {"wake_up": "wake-up", "run_queue": "run q.", "cpu": "CPU"}
+
+
+def answer(found: WhatIf) -> Answer:
+    """A what-if, ready to be shown."""
+    baseline = found.baseline
+    tables = [main_table(baseline)]
+    for each in found.changes:
+        tables += [table for table in _tables(each) if table.rows]
+    return Answer(
+        title=f"{baseline.scenario.name}: {len(found.changes)} change"
+        + "s" * (len(found.changes) != 1),
+        tables=tuple(tables),
+        sentences=tuple(_sentences(found)),
+        document=found.to_document(),
+        columns=("change", "model", *CSV_COLUMNS[2:]),
+        rows=tuple(_rows(found)),
+    )
+
+
+def _rows(found: WhatIf) -> Iterator[tuple[object, ...]]:
+    for each in found.changes:
+        for effect in each.effects:
+            for difference in effect.pair.differences.values():
+                yield csv_row(each.text, effect.label, difference)
+
+
+def _tables(each: Change) -> Iterator[Table]:
+    yield Table(
+        each.text,
+        (Column("model"), *map(Column, COLUMNS.values())),
+        tuple(_metrics(effect) for effect in each.effects),
+        (f"Change from the baseline, ± its 95% interval, paired. {SAME}: no difference shown.",),
+        stacked=True,
+    )
+    yield _parts(
+        each, "Of this, in the mean response time", [effect.time for effect in each.effects]
+    )
+    yield _parts(
+        each, "Of this, in the CPU time of a request", [effect.cpu for effect in each.effects]
+    )
+
+
+def _metrics(effect: Effect) -> tuple[Cell, ...]:
+    cells = (_cell(effect.pair.differences.get(metric)) for metric in COLUMNS)
+    return (Cell(effect.label), *cells)
+
+
+def _cell(found: Difference | None) -> Cell:
+    if found is None or found.difference.mean is None:
+        return Cell(NONE)
+    if found.difference.low is not None and not found.shown:
+        return Cell(SAME)
+    if found.ratio is None:
+        return _absolute(found)
+    text, _, interval = change(found.ratio).partition(" ")
+    return Cell(text, interval)
+
+
+def _absolute(found: Difference) -> Cell:
+    text, _, interval = with_interval(found.metric, found.unit, found.difference).partition(" ")
+    return Cell(text, interval)
+
+
+def _parts(each: Change, title: str, causes: Iterable[Cause | None]) -> Table:
+    """Parts of one whole as differences, without those that nowhere moved."""
+    rows = [
+        (effect.label, cause)
+        for effect, cause in zip(each.effects, causes, strict=True)
+        if cause is not None and (cause.movers or cause.whole.shown)
+    ]
+    names = dict.fromkeys(
+        name for _, cause in rows for name in cause.parts if name in dict(cause.movers)
+    )
+    ordered = [name for name in (rows[0][1].parts if rows else ()) if name in names]
+    columns = ("model", "in all", *(TIME_HEADS.get(name, name) for name in ordered))
+    return Table(
+        title,
+        tuple(map(Column, columns)),
+        tuple(
+            (
+                Cell(label),
+                _part(cause.whole),
+                *(_part(cause.parts.get(name)) for name in ordered),
+            )
+            for label, cause in rows
+        ),
+        stacked=True,
+    )
+
+
+def _part(found: Difference | None) -> Cell:
+    if found is None:
+        return Cell(NONE)
+    if found.difference.low is not None and not found.shown:
+        return Cell(SAME)
+    return _absolute(found)
+
+
+def _sentences(found: WhatIf) -> Iterator[str]:
+    for each in found.changes:
+        yield from (f"{each.text}: {_told(effect)}" for effect in each.effects)
+        if each.alone:
+            yield f"{each.text}: only one of the two has {', '.join(each.alone)}."
+    if found.interrupted:
+        yield "Interrupted: the changes that are missing had not finished."
+
+
+def _told(effect: Effect) -> str:
+    if effect.pair.errors:
+        return f"{effect.label}: {effect.pair.errors[0]}"
+    told = [_cause(cause) for cause in (effect.time, effect.cpu) if cause is not None]
+    counts = [
+        f"{title_of(name)} {_value(count.a)} to {_value(count.b)}"
+        for name, count in effect.counts.items()
+        if count.shown
+    ]
+    return f"{effect.label}: {'; '.join([*told, *counts])}."
+
+
+def _value(estimate: Estimate) -> str:
+    return NONE if estimate.mean is None else shown("", "1/request", estimate.mean)
+
+
+def _cause(cause: Cause) -> str:
+    whole = cause.whole
+    if whole.difference.mean is None:
+        return f"{cause.name} unknown"
+    if whole.difference.low is not None and not whole.shown:
+        return f"no difference shown in {cause.name}"
+    movers = ", ".join(
+        f"{TIME_HEADS.get(name, name.replace('_', ' '))} "
+        f"{partial(signed, '', 'ns')(part.difference.mean or 0.0)}"
+        for name, part in cause.movers
+    )
+    of_it = f" (of it {movers})" if movers else ""
+    return f"{cause.name} {with_interval('', 'ns', whole.difference)}{of_it}"

@@ -11,6 +11,8 @@ came out. `load_profile` reads what everything costs, and changes it:
     dear = iosim.load_profile("reference", changes={"context_switch": "5us"})
     iosim.simulate(scenario, profile=dear, precision="5%@p99")
 
+`trace` writes a run as a trace for the Perfetto UI.
+
 `measure` runs the same scenario for real, on this machine; `saturate` as fast as it goes.
 
 Everything is imported on first use, so that `import iosim` costs nothing.
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from iosim.measurement import measure, saturate
     from iosim.profile import Profile
     from iosim.profile import load as load_profile
+    from iosim.report.perfetto.writing import trace
     from iosim.results import Results
     from iosim.scenario import Scenario, load
     from iosim.simulation import Precision, simulate
@@ -44,6 +47,7 @@ __all__ = [
     "measure",
     "saturate",
     "simulate",
+    "trace",
 ]
 
 _HOMES = {
@@ -60,6 +64,7 @@ _HOMES = {
     "measure": "iosim.measurement",
     "saturate": "iosim.measurement",
     "simulate": "iosim.simulation",
+    "trace": "iosim.report.perfetto.writing",
 }
 _THERE = {"load_profile": "load"}
 """What is called otherwise in its home."""

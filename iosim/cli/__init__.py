@@ -6,6 +6,7 @@
     iosim report RESULT...     one page of HTML from results
     iosim plot RESULT...       a metric of results as a picture, for a paper
     iosim explain MODEL        one request's life, step by step
+    iosim trace SCENARIO       a simulated run as a trace for the Perfetto UI
     iosim list [WHAT [NAME]]   what there is to choose from
     iosim schema               the scenario's JSON Schema, for editors
     iosim init [FILE]          a commented scenario to start from
@@ -24,7 +25,10 @@ from importlib import import_module
 
 from iosim.cli.frame import app, main
 
-COMMANDS = ("run", "measure", "check", "report", "plot", "explain", "list", "schema", "init")
+COMMANDS = (
+    *("run", "measure", "check", "report", "plot", "explain", "trace"),
+    *("list", "schema", "init"),
+)
 
 for _name in COMMANDS:
     import_module(f"{__name__}.{_name}")

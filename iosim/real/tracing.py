@@ -11,6 +11,7 @@ Validated by: tests/real/test_measure.py
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,20 +21,28 @@ from iosim.real.syscalls import COUNTED, NS_PER_S, Unavailable, known_to_perf, p
 __all__ = ["Unavailable", "tracer"]
 
 SCHEDULER = ("sched:sched_switch", "sched:sched_wakeup", "sched:sched_migrate_task")
-FIELDS = "comm,tid,cpu,time,event,trace"
+FIELDS = "comm,pid,tid,cpu,time,event,trace"
 RETURN = "raw_syscalls:sys_exit"
 SLOW_S = 60
 """Reading back what was recorded may take so long."""
 
 
+@dataclass(frozen=True)
+class Traced:
+    """What happened on the cores of the server `pid`, an event a line."""
+
+    pid: int
+    text: str
+
+
 @contextmanager
-def tracer(cpus: Iterable[int], pid: int) -> Iterator[Callable[[int], str]]:
+def tracer(cpus: Iterable[int], pid: int) -> Iterator[Callable[[int], Traced]]:
     """Make ready to trace the cores of the server `pid`. Raises Unavailable."""
     known_to_perf()  # that takes its time
-    yield partial(trace, cpus)
+    yield partial(trace, cpus, pid)
 
 
-def trace(cpus: Iterable[int], until_ns: int) -> str:
+def trace(cpus: Iterable[int], pid: int, until_ns: int) -> Traced:
     """What happens on `cpus` up to `until_ns` of CLOCK_MONOTONIC. Raises Unavailable."""
     known = known_to_perf()
     if not known:
@@ -55,4 +64,5 @@ def trace(cpus: Iterable[int], until_ns: int) -> str:
         if recorded.returncode:
             last = recorded.stderr.strip().splitlines()[-1:] or ["it fails"]
             raise Unavailable(f"perf: {last[0]}")
-        return run_tool([*perf(), "script", "-i", data, "-F", FIELDS], SLOW_S).stdout
+        read = run_tool([*perf(), "script", "--ns", "-i", data, "-F", FIELDS], SLOW_S)
+        return Traced(pid, read.stdout)

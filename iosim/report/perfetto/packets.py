@@ -59,6 +59,8 @@ class Task(NamedTuple):
 
     tid: int
     name: str
+    pid: int = 0
+    """Its process, if that is not the one that the trace is about."""
 
 
 IDLE: Final = Task(0, "swapper")

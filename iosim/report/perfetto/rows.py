@@ -37,16 +37,18 @@ class _Core:
 
 @dataclass
 class Rows:
-    """The rows of one process and of the cores that it runs on; times in ns."""
+    """The rows of a process, and of others that share its cores; times in ns."""
 
     packets: Packets
     name: str
     pid: int
     on: bool = False
-    _since_ns: int = 0
+    since_ns: int = 0
+    """From when on it is written."""
     _cores: dict[int, _Core] = field(default_factory=dict)
     _uuids: "count[int]" = field(default_factory=lambda: count(PROCESS + 1))
     _threads: dict[int, int] = field(default_factory=dict)
+    _processes: dict[int, int] = field(default_factory=dict)
     _beside: dict[int, int] = field(default_factory=dict)
     _interrupts: dict[int, int] = field(default_factory=dict)
     _free: list[tuple[int, int]] = field(default_factory=list)
@@ -54,7 +56,7 @@ class Rows:
 
     def start(self, at_ns: int) -> None:
         """Write from now on; what began before is shown from here."""
-        self.on, self._since_ns = True, at_ns
+        self.on, self.since_ns = True, at_ns
         self.packets.process(PROCESS, self.pid, self.name)
         for number, core in self._cores.items():
             if core.task is not IDLE:
@@ -91,7 +93,7 @@ class Rows:
         has.task, has.left = comes, None
 
     def _told(self, core: int, at_ns: int, before: Task, state: int, comes: Task) -> None:
-        if self.on and at_ns >= self._since_ns:
+        if self.on and at_ns >= self.since_ns:
             self.packets.switch(core, at_ns, before, state, comes)
 
     def interrupts(self, core: int) -> int:
@@ -106,9 +108,18 @@ class Rows:
     def thread(self, task: Task) -> int:
         """The row of a thread."""
         if task.tid not in self._threads:
+            process, pid = self._process(task), task.pid or self.pid
             row = self._threads[task.tid] = next(self._uuids)
-            self.packets.thread(row, PROCESS, self.pid, task.tid, task.name)
+            self.packets.thread(row, process, pid, task.tid, task.name)
         return self._threads[task.tid]
+
+    def _process(self, task: Task) -> int:
+        if task.pid in (0, self.pid):
+            return PROCESS
+        if task.pid not in self._processes:
+            row = self._processes[task.pid] = next(self._uuids)
+            self.packets.process(row, task.pid, task.name)
+        return self._processes[task.pid]
 
     def beside(self, task: Task, name: str) -> int:
         """A second row under a thread's."""
@@ -125,16 +136,16 @@ class Rows:
     def begin(self, task: Task, at_ns: int, name: str, category: str) -> None:
         """On a thread's row a slice begins."""
         if self.on:
-            self.packets.begin(self.thread(task), max(at_ns, self._since_ns), name, category)
+            self.packets.begin(self.thread(task), max(at_ns, self.since_ns), name, category)
 
     def end(self, task: Task, at_ns: int) -> None:
         """The innermost slice of a thread's row ends."""
         if self.on:
-            self.packets.end(self.thread(task), max(at_ns, self._since_ns))
+            self.packets.end(self.thread(task), max(at_ns, self.since_ns))
 
     def slice(self, task: Task, from_ns: int, to_ns: int, name: str, category: str) -> None:
         """A whole slice, within the one that is open."""
-        if self.on and to_ns > self._since_ns:
+        if self.on and to_ns > self.since_ns:
             self.begin(task, from_ns, name, category)
             self.end(task, to_ns)
 

@@ -92,12 +92,9 @@ def test_each_syscall_lasts_until_it_returns(found: Read) -> None:
 
 def test_an_arrow_for_whom_a_thread_wakes(found: Read) -> None:
     wakes, woken = (piece for piece in found.slices if piece.flows or piece.ends)
-    assert (wakes.name, found.names[wakes.row], wakes.from_ns) == (
-        "wakes worker",
-        "a loop",
-        at(600),
-    )
-    assert (woken.name, found.names[woken.row], woken.from_ns) == ("woken", "worker", at(700))
+    assert (wakes.name, found.names[wakes.row]) == ("wakes worker", "a loop")
+    assert (woken.name, found.names[woken.row]) == ("woken", "worker")
+    assert (wakes.from_ns, woken.from_ns) == (at(600), at(700))
     assert wakes.flows == woken.ends
     # What runs on a core that is not recorded is left out.
     assert found.wakings == [(at(300), 0, 0, 70), (at(600), 0, 70, 71)]

@@ -15,13 +15,12 @@ came out. `load_profile` reads what everything costs, and changes it:
 
     iosim.sweep(scenario, ["machine.cores=1..8"], folder="cores.sweep").table
 
-`compare` tells who of two results is better in what, by how much, and how sure that is.
 `what_if` simulates changes beside a baseline, and tells which part of it each one moved;
 `sensitivity` tells which costs matter for an answer, and whose order they could overturn;
 `compare` tells who of two results is better in what, by how much, and how sure that is.
 `rerun` repeats a result from its file, to the bit.
+`trace` writes a run as a trace for the Perfetto UI.
 
-`measure` runs the same scenario for real, on this machine; `saturate` as fast as it goes.
 `calibrate` measures what things cost here, and makes a profile of it.
 `measure` runs the same scenario for real, on this machine; `saturate` as fast as it goes;
 `validate` holds the simulation against it.
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from iosim.measurement import measure, saturate
     from iosim.profile import Profile
     from iosim.profile import load as load_profile
+    from iosim.report.perfetto.writing import trace
     from iosim.results import Results
     from iosim.scenario import Scenario, load
     from iosim.simulation import Precision, simulate
@@ -70,6 +70,7 @@ __all__ = [
     "sensitivity",
     "simulate",
     "sweep",
+    "trace",
     "validate",
     "what_if",
 ]
@@ -96,6 +97,7 @@ _HOMES = {
     "sweep": "iosim.studies.sweep",
     "validate": "iosim.validation.assessing",
     "what_if": "iosim.studies.what_if",
+    "trace": "iosim.report.perfetto.writing",
 }
 _THERE = {"load_profile": "load"}
 """What is called otherwise in its home."""

@@ -257,6 +257,8 @@ class Clients:
         client.busy = False
 
     def _ended(self, request: Request, at_ns: int) -> None:
+        if self.machine.trace is not None:
+            self.machine.trace.over(request, at_ns)
         if self.on_ended is not None:
             self.on_ended(request, at_ns)
 

@@ -86,7 +86,8 @@ def measure(
     load: `native` or `python`; None: native where there is a C compiler.
     attempts: how often a disturbed run is made until it is taken as it is.
     count_syscalls: whether a short run more is made for them.
-    trace: a file for what the scheduler did and which syscalls were made, in a short run.
+    trace: a file for what the scheduler did and which syscalls were made, in a short run: for
+    the Perfetto UI if it ends in .pftrace, else text.
     A model that has no real server, or that this machine refuses, is that model's `error`.
     Interrupted by the user, it returns what has finished, marked so.
     """
@@ -229,7 +230,8 @@ class _Measuring:
         schedule: Schedule,
         programs: Programs,
     ) -> None:
-        from iosim.report.export import write_atomically
+        from iosim.report.export import opened_atomically
+        from iosim.report.perfetto.measured import write
 
         if len(self._scenario.models) > 1:
             path = path.with_name(f"{path.stem}.{_file_name(label_of(model))}{path.suffix}")
@@ -237,7 +239,12 @@ class _Measuring:
         try:
             observe = partial(tracing.tracer, plan.server_cpus)
             outcome = run(short, table, schedule.think, programs, observe)
-            write_atomically(path, outcome.observed)
+            traced: tracing.Traced = outcome.observed
+            with opened_atomically(path) as file:
+                if path.suffix == ".pftrace":
+                    write(traced.text.splitlines(), file, label_of(model), traced.pid)
+                else:
+                    file.write(traced.text.encode())
         except (MeasurementError, tracing.Unavailable) as reason:
             self.warnings.append(f"no trace of {label_of(model)}: {reason}")
 

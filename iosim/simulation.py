@@ -249,6 +249,9 @@ Outcome = Observation | SimulationError
 Progress = Callable[[int, int], None]
 """Called with how many runs are done, out of how many."""
 
+Watch = Callable[[int, int, Callable[[], Results]], None]
+"""The same, and what gives the results so far."""
+
 
 @dataclass(frozen=True)
 class Precision:
@@ -300,6 +303,7 @@ def simulate(
     jobs: int | None = 1,
     precision: Precision | str | None = None,
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> Results:
     """Simulate every model of `scenario` and return what came out.
 
@@ -307,6 +311,7 @@ def simulate(
     jobs: processes at once; None: one a core. The results are the same to the bit.
     precision: add replications until the interval is so narrow, as `5%@p99`, up to
     `MOST_REPLICATIONS`.
+    progress, watch: called after each run, `watch` with what gives the results so far.
     A run that cannot go on (a deadlock, a worker that dies) is that model's `error`. Interrupted
     by the user, it returns what has finished, marked so. Raises UsageError for arguments that
     make no sense.
@@ -322,6 +327,18 @@ def simulate(
     elif not isinstance(profile, Profile):
         profile = load_profile(profile)
     outcomes: dict[Task, Outcome] = {}
+
+    def so_far() -> Results:
+        return Results(
+            scenario=scenario,
+            profile=profile.name,
+            profile_digest=profile.sha256,
+            costs=profile.costs,
+            models=tuple(_result(scenario, model, outcomes) for model in wanted),
+            warnings=warnings,
+            files=files,
+        )
+
     wanted = dict.fromkeys(range(len(scenario.models)), scenario.run.replications)
     interrupted = False
     runner = _Runner(scenario, profile.costs, jobs or usable_cores())
@@ -338,6 +355,8 @@ def simulate(
                     outcomes[task] = outcome
                     if progress is not None:
                         progress(len(outcomes), total)
+                    if watch is not None:
+                        watch(len(outcomes), total, so_far)
                 if precision is not None:
                     wanted = {
                         model: _wanted(_result(scenario, model, outcomes), precision, count)
@@ -345,19 +364,11 @@ def simulate(
                     }
     except KeyboardInterrupt:
         interrupted = True
-    models = [_result(scenario, model, outcomes) for model in wanted]
+    results = so_far()
     if precision is not None:
-        models = [_judged(model, precision) for model in models]
-    return Results(
-        scenario=scenario,
-        profile=profile.name,
-        profile_digest=profile.sha256,
-        costs=profile.costs,
-        models=tuple(models),
-        interrupted=interrupted,
-        warnings=warnings,
-        files=files,
-    )
+        judged = tuple(_judged(model, precision) for model in results.models)
+        results = replace(results, models=judged)
+    return replace(results, interrupted=interrupted)
 
 
 def _result(scenario: Scenario, index: int, outcomes: dict[Task, Outcome]) -> ModelResult:

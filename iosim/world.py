@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from iosim.choice import Chosen
-from iosim.clients import Clients
+from iosim.clients import Clients, Recorder
 from iosim.distributions import Exponential
 from iosim.handler import OwnWork, Server
 from iosim.host_noise import Quantiles
@@ -24,6 +24,7 @@ from iosim.machine.host import Sibling, Thief
 from iosim.machine.interpreter import CPythonKernel, InterpreterLock
 from iosim.machine.kernel import Kernel
 from iosim.machine.machine import Machine
+from iosim.machine.request import Request
 from iosim.machine.sockets import Socket
 from iosim.machine.thread import Thread
 from iosim.machine.trace import Trace
@@ -183,7 +184,7 @@ def _server(
         network,
         listener,
         options.connections.total,
-        recording,
+        _recorder(recording, machine.trace),
         amounts=amounts,
         request_bytes=options.request,
         reply_bytes=options.reply,
@@ -235,7 +236,7 @@ def _pipeline(
     produce, consume = streams.generator("produce"), streams.generator("consume")
     pipeline = Pipeline(
         machine,
-        recording,
+        _recorder(recording, machine.trace),
         options.capacity,
         options.producers,
         options.consumers,
@@ -263,6 +264,22 @@ def _pipeline(
         },
         order=lambda: pipeline.order,
     )
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A recorder; the trace is told of each completed request, too."""
+
+    recording: Recording
+    trace: Trace
+
+    def completed(self, request: Request) -> None:
+        self.trace.over(request, request.answered_ns)
+        self.recording.completed(request)
+
+
+def _recorder(recording: Recording, trace: Trace | None) -> Recorder:
+    return recording if trace is None else _Told(recording, trace)
 
 
 def flow_hashes(streams: Streams) -> Iterator[int]:

@@ -14,6 +14,7 @@
     iosim report RESULT...     one page of HTML from results
     iosim plot RESULT...       a metric of results as a picture, for a paper
     iosim explain MODEL        one request's life, step by step
+    iosim trace SCENARIO       a simulated run as a trace for the Perfetto UI
     iosim list [WHAT [NAME]]   what there is to choose from
     iosim schema               the scenario's JSON Schema, for editors
     iosim init [FILE]          a commented scenario to start from
@@ -48,6 +49,7 @@ COMMANDS = (
     "rerun",
     "report",
     "plot",
+    "trace",
     "check",
     "explain",
     "list",

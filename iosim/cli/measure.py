@@ -43,7 +43,11 @@ def measure(
     ] = False,
     trace: Annotated[
         Path | None,
-        typer.Option("--trace", metavar="FILE", help="Write what scheduler and syscalls did."),
+        typer.Option(
+            "--trace",
+            metavar="FILE",
+            help="Write what scheduler and syscalls did: text; .pftrace: for Perfetto.",
+        ),
     ] = None,
     load: Annotated[
         Literal["native", "python"] | None,

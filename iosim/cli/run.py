@@ -20,8 +20,8 @@ from iosim.cli.options import (
     ScenarioFile,
     Seed,
 )
-from iosim.cli.output import progress_of
 from iosim.cli.showing import show
+from iosim.cli.watching import watching
 
 
 @command()
@@ -41,6 +41,9 @@ def run(
         ),
     ] = None,
     profile: ProfileName = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="On a terminal, show results as they come.")
+    ] = False,
     json: Json = False,
     export: Exports = None,
     quiet: Quiet = False,
@@ -64,6 +67,6 @@ def run(
     from iosim.simulation import simulate
 
     gc.enable()
-    with progress_of(quiet, "simulating") as progress:
-        results = simulate(loaded, costs, jobs, wanted, progress)
+    with watching(live, quiet) as (progress, watch):
+        results = simulate(loaded, costs, jobs, wanted, progress, watch)
     return show(results, exports, json, quiet)

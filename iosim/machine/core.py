@@ -566,8 +566,11 @@ class Core:
 
     def _on_interrupt_done(self) -> None:
         # It stays in the list while it acts: the core is awake, whatever it wakes.
-        _, ns, action = self._interrupts[0]
+        at_ns, ns, action = self._interrupts[0]
         self._softirq_owed_ns -= ns
+        trace = self.machine.trace
+        if trace is not None:
+            trace.interrupt_done(self, at_ns, ns)
         action()
         self._interrupts.popleft()
         if self._interrupts:

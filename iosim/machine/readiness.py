@@ -31,7 +31,7 @@ tests/shape/test_r1_descriptors.py
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, Final
 
 from iosim.errors import DescriptorLimit
@@ -164,6 +164,53 @@ class Epoll:
         self.machine.memory.give_back("epoll items", self.machine.costs.epoll_item_memory_bytes)
         if item.listed:
             self.ready.remove(item)
+
+
+class _WatchedList(list[Item]):
+    """A ready list that tells each change of its length."""
+
+    def __init__(self, items: list[Item], tell: Callable[[int], None]) -> None:
+        super().__init__(items)
+        self._tell = tell
+
+    def append(self, item: Item) -> None:
+        super().append(item)
+        self._tell(1)
+
+    def remove(self, item: Item) -> None:
+        super().remove(item)
+        self._tell(-1)
+
+    def __setitem__(self, where: Any, items: Any) -> None:
+        before = len(self)
+        super().__setitem__(where, items)
+        self._tell(len(self) - before)
+
+
+class WatchedEpoll(Epoll):
+    """An epoll that tells the machine's trace how long its ready list is."""
+
+    __slots__ = ("_ready", "_told_ns")
+
+    _ready: _WatchedList
+    _told_ns: int
+
+    @property
+    def ready(self) -> list[Item]:
+        """The ready list."""
+        return self._ready
+
+    @ready.setter
+    def ready(self, items: list[Item]) -> None:
+        before = len(self._ready) if hasattr(self, "_ready") else 0
+        self._ready = _WatchedList(items, self._tell)
+        self._tell(len(items) - before)
+
+    def _tell(self, change: int) -> None:
+        # Arrivals may act ahead of the clock; who looks after them is never before them.
+        self._told_ns = max(self.machine.env._now, getattr(self, "_told_ns", 0))
+        if change:
+            self.machine.trace.listed(change, self._told_ns)
 
 
 class DescriptorSet:
@@ -371,7 +418,7 @@ class ReadinessCalls(Calls):
         self.syscalls["epoll_create1"] += 1
         costs = self.costs
         self.thread.charge(ENTRY, costs.syscall_ns + costs.epoll_create1_ns, "epoll_create1")
-        return Epoll(self.machine)
+        return (Epoll if self.machine.trace is None else WatchedEpoll)(self.machine)
         yield
 
     def epoll_ctl_add(

@@ -183,6 +183,10 @@ def _watched(trace: "Trace | None") -> type[Request]:
 
         __slots__ = ()
 
+        def __init__(self, *what: Any) -> None:
+            super().__init__(*what)
+            watching.offered(self)
+
         def delivered(self, now: int) -> None:
             super().delivered(now)
             watching.delivered(self, now)

@@ -85,6 +85,8 @@ OTHER: Final = "other"
 STRACE_THREADS: Final = 500
 """Of more, strace takes too long to attach."""
 ATTACH_S: Final = 5
+WRITE_S: Final = 60
+"""Writing what has been found may take so long."""
 SPARE_DESCRIPTORS: Final = 100
 NS_PER_S: Final = 1_000_000_000
 
@@ -144,28 +146,42 @@ def _perf(pids: Sequence[int], threads: int) -> Iterator[Watch]:
         raise Unavailable(f"perf: {threads:,} threads are too many for {most:,} descriptors")
     with TemporaryDirectory(prefix="iosim-") as folder, ExitStack() as stack:
         told = Path(folder, "counts")
+        # A group is switched on and off at once.
+        group = "{" + ",".join(events) + "}"
+        command = ["stat", "-x,", "-o", str(told), "-p", ",".join(map(str, pids)), "-e", group]
+        work = stack.enter_context(perf_at_rest(command))
+
+        def watch(until_ns: int) -> Counted:
+            begin_ns, end_ns = work(until_ns)
+            return Counted(read_perf(told.read_text()), begin_ns, end_ns, "perf")
+
+        yield watch
+
+
+@contextmanager
+def perf_at_rest(command: Sequence[str]) -> Iterator[Callable[[int], tuple[int, int]]]:
+    """`perf stat` or `record`, ready and doing nothing yet; what is given lets it work.
+
+    That is called with an instant of CLOCK_MONOTONIC, up to which perf works, and gives back from
+    when to when it did; by then it has written what it found. Raises Unavailable, as does this.
+    """
+    with ExitStack() as stack:
         control = _Pipe(stack), _Pipe(stack)  # what to do; that it is done
         ends = control[0].reader, control[1].writer
-        command = [
-            *perf(),
-            *("stat", "-x,", "-o", str(told), "-p", ",".join(map(str, pids))),
-            # A group is switched on and off at once.
-            *("-e", "{" + ",".join(events) + "}"),
-            *("-D", "-1", "--control", f"fd:{ends[0]},{ends[1]}"),
-        ]
-        process = stack.enter_context(started(command, ends))
+        at_rest = ("-D", "-1", "--control", f"fd:{ends[0]},{ends[1]}")
+        process = stack.enter_context(started([*perf(), *command, *at_rest], ends))
         control[1].close_writer()
         _ask("ping", control, process)
 
-        def watch(until_ns: int) -> Counted:
+        def work(until_ns: int) -> tuple[int, int]:
             begin_ns = _ask("enable", control, process)
             time.sleep(max(0, until_ns - begin_ns) / NS_PER_S)
             end_ns = _ask("disable", control, process)
             process.send_signal(signal.SIGINT)  # it tells
-            finish(process, ATTACH_S)
-            return Counted(read_perf(told.read_text()), begin_ns, end_ns, "perf")
+            finish(process, WRITE_S)
+            return begin_ns, end_ns
 
-        yield watch
+        yield work
 
 
 class _Pipe:

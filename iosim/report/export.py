@@ -19,10 +19,11 @@ import io
 import json
 import os
 import stat
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from iosim.errors import UsageError, did_you_mean
 from iosim.report.layout import Table
@@ -164,15 +165,27 @@ def write_atomically(path: Path, text: str) -> None:
 
     Raises UsageError.
     """
+    with opened_atomically(path) as file:
+        file.write(text.encode("utf-8"))
+
+
+@contextmanager
+def opened_atomically(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to, which comes to its place at the end, if that is reached.
+
+    Raises UsageError.
+    """
     # Not named after the file: its name may be as long as names can be.
     target = Path(os.path.realpath(path))
     unfinished = target.with_name(f".iosim-{os.getpid()}.part")
     try:
         if target.exists() and not target.is_file():  # a device or a pipe has no half of a file
-            target.write_text(text, encoding="utf-8")
+            with target.open("wb") as file:
+                yield file
             return
         try:
-            unfinished.write_text(text, encoding="utf-8")
+            with unfinished.open("wb") as file:
+                yield file
             os.replace(unfinished, target)
         except BaseException:
             with suppress(OSError):

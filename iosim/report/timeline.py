@@ -8,9 +8,6 @@ itself, or, if a busy moment is wanted, the few requests that come closest toget
 depend on arrivals more than on the model, so that two models can be held side by side.
 Each piece of it is known by the requests on whose behalf it was done: `Whose`.
 
-A core's work is given to the trace as it ends. An interrupt, or the host, pushes it aside
-without leaving a mark in it, so each piece is laid out backwards from its end, around them.
-
 Scope: one replication.
 Not done: no words; those are story.py's.
 Validated by: tests/cli/test_explain_command.py
@@ -24,6 +21,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iosim.machine.request import ANSWERED, PARTS, Request
 from iosim.machine.thread import CAUSES, ENTRY, SPIN, SYSCALL
+from iosim.machine.trace import Trace
+from iosim.report.burst import laid_out
 
 if TYPE_CHECKING:
     from iosim.choice import Chosen
@@ -136,7 +135,7 @@ class Moment:
 
 
 @dataclass
-class Timeline:
+class Timeline(Trace):
     """A `Trace` that remembers."""
 
     spans: list[Span] = field(default_factory=list)
@@ -166,26 +165,17 @@ class Timeline:
             self._last_call[thread.name] = segments[-1][2]
         if not self._on:
             return
-        pieces = []
-        left_ns = to_ns - from_ns
-        for cause, ns, label in segments:
-            if left_ns <= 0:
-                break
-            pieces.append((cause, min(ns, left_ns), label))
-            left_ns -= ns
-        spans = []
-        end_ns = to_ns
         others = self._not_its_own.get(core.number, [])
-        for cause, ns, label in reversed(pieces):
+        for (cause, ns, label), places in laid_out(segments, from_ns, to_ns, others):
             calls = int(cause == ENTRY)
             if cause == SPIN:
                 calls = ns // max(1, thread.kernel.ask_ns())
-            for start_ns, stop_ns in _around(others, ns, end_ns):
-                name = "syscall" if cause == ENTRY else CAUSES[cause]
-                spans.append(Span(thread.name, core.number, name, label, start_ns, stop_ns, calls))
-                calls = 0
-                end_ns = start_ns
-        self.spans += reversed(spans)
+            name = "syscall" if cause == ENTRY else CAUSES[cause]
+            for start_ns, stop_ns in places:
+                # Its calls are those of the last place.
+                last = calls if stop_ns == places[-1][1] else 0
+                span = Span(thread.name, core.number, name, label, start_ns, stop_ns, last)
+                self.spans.append(span)
         self._full = len(self.spans) > MOST_SPANS
 
     def preempted(self, thread: "Thread", core: "Core", at_ns: int, by: "Thread") -> None:
@@ -234,23 +224,6 @@ class Timeline:
     def _event(self, event: Event) -> None:
         if self._on:
             self.events.append(event)
-
-
-def _around(others: list[tuple[int, int]], ns: int, end_ns: int) -> list[tuple[int, int]]:
-    """Where `ns` of work lay that ended at `end_ns`, latest first: not while others ran."""
-    pieces = []
-    for start_ns, stop_ns in reversed(others):
-        if start_ns >= end_ns:
-            continue
-        if stop_ns <= end_ns - ns:
-            break
-        if stop_ns < end_ns:
-            pieces.append((stop_ns, end_ns))
-            ns -= end_ns - stop_ns
-        end_ns = start_ns
-    if ns:
-        pieces.append((end_ns - ns, end_ns))
-    return pieces
 
 
 # ------------------------------------------------------------------- who works for whom

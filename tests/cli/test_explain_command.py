@@ -12,8 +12,9 @@ from iosim.machine.costs import Costs
 from iosim.plugins import kinds
 from iosim.profile import load as load_profile
 from iosim.profile import with_costs
+from iosim.report.burst import _around
 from iosim.report.story import SAYS
-from iosim.report.timeline import Event, Moment, Span, Whose, _around, observe
+from iosim.report.timeline import Event, Moment, Span, Whose, observe
 from iosim.scenario import Scenario, from_source
 from iosim.simulation import run_once
 from iosim.yaml_source import load

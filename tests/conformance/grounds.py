@@ -21,6 +21,7 @@ from iosim.machine.core import Core
 from iosim.machine.costs import Costs
 from iosim.machine.request import ANSWERED, Request
 from iosim.machine.thread import Segment, Thread, WaitQueue
+from iosim.machine.trace import Trace
 from iosim.plugins import kinds
 from iosim.profile import load
 from iosim.record import Record
@@ -403,7 +404,7 @@ def some_cases(every: int) -> pytest.MarkDecorator:
 
 
 @dataclass
-class Seen:
+class Seen(Trace):
     """A trace that keeps what is asked of it afterwards."""
 
     delivered_requests: dict[int, Request] = field(default_factory=dict)
@@ -460,12 +461,6 @@ class Seen:
     def delivered(self, request: Request, at_ns: int) -> None:
         self.delivered_requests[request.number] = request
         self.deliveries.append((request.number, at_ns))
-
-    def begun(self, request: Request, thread: Thread, at_ns: int) -> None: ...
-
-    def paused(self, request: Request, at_ns: int) -> None: ...
-
-    def resumable(self, request: Request, at_ns: int) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """A trace observes and changes nothing, and sees everything."""
 
 from collections import Counter
-from typing import Any
 
 from grounds import Case, plain, some_cases, traced, untraced_once
 
 from iosim.machine.core import Core
 from iosim.machine.thread import ENTRY, SYSCALL, Segment, Thread, WaitQueue
+from iosim.machine.trace import Trace
 from iosim.profile import load
 from iosim.scenario import from_data
 from iosim.simulation import run_once
@@ -17,7 +17,7 @@ def test_a_trace_changes_nothing(case: Case) -> None:
     assert plain(traced(case).record) == untraced_once(case)
 
 
-class Times:
+class Times(Trace):
     """A trace that adds up what each core ran, and checks the life of each thread."""
 
     def __init__(self) -> None:
@@ -64,16 +64,6 @@ class Times:
 
     def interrupted(self, core: Core, at_ns: int, ns: int) -> None:
         self.softirq_ns[core.number] += ns
-
-    def stolen(self, core: Core, at_ns: int, ns: int) -> None: ...
-
-    def delivered(self, request: Any, at_ns: int) -> None: ...
-
-    def begun(self, request: Any, thread: Thread, at_ns: int) -> None: ...
-
-    def paused(self, request: Any, at_ns: int) -> None: ...
-
-    def resumable(self, request: Any, at_ns: int) -> None: ...
 
 
 @some_cases(every=4)

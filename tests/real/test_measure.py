@@ -4,12 +4,14 @@ import json
 import os
 import signal
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from perfetto.protos.perfetto.trace import perfetto_trace_pb2 as protos
 
 import iosim
 from iosim import measurement
@@ -165,15 +167,33 @@ def test_syscalls_are_counted_or_it_is_said_why_not() -> None:
 
 
 def test_a_trace_is_written_or_it_is_said_why_not(tmp_path: Path) -> None:
-    wanted = scenario(models=["epoll", {"epoll": {"trigger": "edge", "label": "an/edge"}}])
+    path = tmp_path / "trace.pftrace"
     with nothing_left():
-        results = measure(wanted, trace=tmp_path / "trace.txt")
+        results = measure(scenario(), trace=path)
     if results.warnings:
         assert all(warning.startswith("no trace of ") for warning in results.warnings)
-    else:
-        names = sorted(path.name for path in tmp_path.glob("*.txt"))
-        assert names == ["trace.an_edge.txt", "trace.epoll.txt"]
-        assert "sched:sched_switch" in (tmp_path / "trace.epoll.txt").read_text()
+        return
+    trace = protos.Trace.FromString(path.read_bytes())
+    rows = [packet.track_descriptor for packet in trace.packet]
+    (server,) = {row.uuid for row in rows if row.process.process_name == "epoll"}
+    threads = {row.uuid for row in rows if row.HasField("thread") and row.parent_uuid == server}
+    events = [packet.track_event for packet in trace.packet]
+    calls = Counter(event.name for event in events if event.track_uuid in threads)
+    assert calls["epoll_wait"] > 10 and calls["sendto"] > 10
+    assert sum(packet.HasField("ftrace_events") for packet in trace.packet) > 10
+
+
+def test_each_model_has_a_trace_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    @contextmanager
+    def tracer(cpus: Any, pid: int) -> Iterator[Any]:
+        yield lambda until_ns: tracing.Traced(pid, "what perf says\n")
+
+    monkeypatch.setattr(tracing, "tracer", tracer)
+    wanted = scenario(models=["epoll", {"epoll": {"trigger": "edge", "label": "an/edge"}}])
+    measure(wanted, trace=tmp_path / "trace.txt")
+    names = sorted(path.name for path in tmp_path.glob("*.txt"))
+    assert names == ["trace.an_edge.txt", "trace.epoll.txt"]
+    assert (tmp_path / "trace.epoll.txt").read_text() == "what perf says\n"
 
 
 def test_without_tracepoints_there_is_no_trace(

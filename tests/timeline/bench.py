@@ -17,6 +17,7 @@ from iosim.machine.machine import Machine
 from iosim.machine.request import Request
 from iosim.machine.sockets import Socket
 from iosim.machine.thread import CAUSES, ENTRY, SYSCALL, Segment, Thread, WaitQueue
+from iosim.machine.trace import Trace
 from iosim.schedulers import eevdf, fifo, round_robin
 
 Program = Callable[[Kernel], Generator[Any, Any, Any]]
@@ -65,7 +66,7 @@ Moment = tuple[int, str, str]
 """(ns, what happened, to which thread)."""
 
 
-class Watch:
+class Watch(Trace):
     """A trace that writes down everything."""
 
     def __init__(self) -> None:

@@ -324,7 +324,7 @@ def simulate(
     outcomes: dict[Task, Outcome] = {}
     wanted = dict.fromkeys(range(len(scenario.models)), scenario.run.replications)
     interrupted = False
-    runner = _Runner(scenario, profile.costs, jobs or _cores())
+    runner = _Runner(scenario, profile.costs, jobs or cores_here())
     try:
         with closing(runner):
             while tasks := [
@@ -370,7 +370,7 @@ def _result(scenario: Scenario, index: int, outcomes: dict[Task, Outcome]) -> Mo
     )
 
 
-def _cores() -> int:
+def cores_here() -> int:
     """How many cores this process may use, which may be fewer than there are."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

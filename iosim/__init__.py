@@ -11,6 +11,7 @@ came out. `load_profile` reads what everything costs, and changes it:
     dear = iosim.load_profile("reference", changes={"context_switch": "5us"})
     iosim.simulate(scenario, profile=dear, precision="5%@p99")
 
+`plan` finds the highest load of each model under its objectives, and what stops it there.
 `measure` runs the same scenario for real, on this machine; `saturate` as fast as it goes.
 
 Everything is imported on first use, so that `import iosim` costs nothing.
@@ -26,12 +27,14 @@ if TYPE_CHECKING:
     from iosim.results import Results
     from iosim.scenario import Scenario, load
     from iosim.simulation import Precision, simulate
+    from iosim.studies.planning import Plan, plan
 
 __version__ = "0.1.0"
 
 __all__ = [
     "IosimError",
     "MeasurementError",
+    "Plan",
     "Precision",
     "Profile",
     "Results",
@@ -42,6 +45,7 @@ __all__ = [
     "load",
     "load_profile",
     "measure",
+    "plan",
     "saturate",
     "simulate",
 ]
@@ -49,6 +53,7 @@ __all__ = [
 _HOMES = {
     "IosimError": "iosim.errors",
     "MeasurementError": "iosim.errors",
+    "Plan": "iosim.studies.planning",
     "Precision": "iosim.simulation",
     "Profile": "iosim.profile",
     "Results": "iosim.results",
@@ -58,6 +63,7 @@ _HOMES = {
     "load": "iosim.scenario",
     "load_profile": "iosim.profile",
     "measure": "iosim.measurement",
+    "plan": "iosim.studies.planning",
     "saturate": "iosim.measurement",
     "simulate": "iosim.simulation",
 }

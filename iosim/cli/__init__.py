@@ -1,6 +1,7 @@
 """The command line: arguments in, one library call, text out.
 
     iosim run SCENARIO         simulate it and print tables
+    iosim plan SCENARIO        the highest load of each model, and what stops it
     iosim measure SCENARIO     run it for real on this machine, and print the same tables
     iosim check SCENARIO...    tell every mistake, with line and column
     iosim explain MODEL        one request's life, step by step
@@ -22,7 +23,7 @@ from importlib import import_module
 
 from iosim.cli.frame import app, main
 
-COMMANDS = ("run", "measure", "check", "explain", "list", "schema", "init")
+COMMANDS = ("run", "plan", "measure", "check", "explain", "list", "schema", "init")
 
 for _name in COMMANDS:
     import_module(f"{__name__}.{_name}")

@@ -44,12 +44,12 @@ def to_csv(results: Results) -> str:
     for model in results.models:
         for name, e in model.metrics.items():
             unit = describe(name).unit
-            what = _inert(model.label), _inert(name)
+            what = inert(model.label), inert(name)
             writer.writerow((*what, e.mean, e.low, e.high, unit, e.n))
     return text.getvalue()
 
 
-def _inert(text: str) -> str:
+def inert(text: str) -> str:
     """Text that no spreadsheet takes for a formula."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
@@ -60,23 +60,24 @@ def to_markdown(results: Results) -> str:
     from iosim.report.summary import describe, endings
     from iosim.report.table import tables
 
-    parts = [f"# {_escaped(results.scenario.name)}"]
+    parts = [f"# {escaped(results.scenario.name)}"]
     described = describe(results.scenario, results.profile)
     parts.append("\n".join(f"    {line}" for line in described))
-    parts += [_table(table) for table in tables(results)]
-    ends = [f"- {_escaped(line)}" for line in endings(results)]
+    parts += [markdown_table(table) for table in tables(results)]
+    ends = [f"- {escaped(line)}" for line in endings(results)]
     if ends:
         parts.append("\n".join(ends))
-    parts += [_escaped(sentence) for sentence in findings(results)]
+    parts += [escaped(sentence) for sentence in findings(results)]
     return "\n\n".join(parts) + "\n"
 
 
-def _table(table: Table) -> str:
-    heads = [_escaped(column.title).strip() for column in table.columns]
-    lines = [f"**{_escaped(table.title)}**", ""] if table.title else []
+def markdown_table(table: Table) -> str:
+    """A table in Markdown, with its title and notes."""
+    heads = [escaped(column.title).strip() for column in table.columns]
+    lines = [f"**{escaped(table.title)}**", ""] if table.title else []
     lines.append(_line(heads))
     lines.append(_line([":--", *["--:"] * (len(heads) - 1)]))
-    lines += [_line([_escaped(str(cell)).strip() for cell in row]) for row in table.rows]
+    lines += [_line([escaped(str(cell)).strip() for cell in row]) for row in table.rows]
     lines += ["", *table.notes] if table.notes else []
     return "\n".join(lines)
 
@@ -85,7 +86,7 @@ def _line(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Text in which Markdown finds no markup."""
     return "".join(f"\\{char}" if char in "\\|*_`<[#" else char for char in text)
 
@@ -158,20 +159,21 @@ def write_all(exports: Iterable[Export], results: Results) -> None:
         raise UsageError("\n".join(failed))
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Put a file with this text in its place at once, behind a link if it is one.
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Put a file with this text (in UTF-8) in its place at once, behind a link if it is one.
 
     Raises UsageError.
     """
     # Not named after the file: its name may be as long as names can be.
     target = Path(os.path.realpath(path))
+    data = content.encode() if isinstance(content, str) else content
     unfinished = target.with_name(f".iosim-{os.getpid()}.part")
     try:
         if target.exists() and not target.is_file():  # a device or a pipe has no half of a file
-            target.write_text(text, encoding="utf-8")
+            target.write_bytes(data)
             return
         try:
-            unfinished.write_text(text, encoding="utf-8")
+            unfinished.write_bytes(data)
             os.replace(unfinished, target)
         except BaseException:
             with suppress(OSError):

@@ -34,10 +34,13 @@ from iosim.studies.settings import (
     parse_over,
     smallest_setting,
 )
+from iosim.units import canonical_duration, format_duration_ns
 
 FEWEST_FIRST = 3
 """A load is never judged on fewer replications."""
 BUDGET = 20
+LIMITS_A_RUN = 20
+"""A run should be so many times as long as the longest response time that an objective allows."""
 RESOLUTION = 0.01
 
 
@@ -157,7 +160,7 @@ def plan(
         )
     unit = unit_of(scenario)
     _require_sound(scenario)
-    warnings = check_files(scenario)
+    warnings = (*check_files(scenario), *_short(scenario))
     if profile is None:
         profile = load_profile(scenario.machine.profile, scenario.folder)
     elif not isinstance(profile, Profile):
@@ -242,6 +245,19 @@ def _check(jobs: object, budget: object, resolution: object) -> None:
         )
     if not isinstance(resolution, float) or not 0 < resolution < 1:
         raise UsageError(f"resolution: expected a ratio between 0 and 1, found {shown(resolution)}")
+
+
+def _short(scenario: Scenario) -> Iterable[str]:
+    """Warn of runs in which too high a load has no time to show."""
+    limits_ns = [slo.limit for slo in scenario.slos if slo.metric.startswith("response_time_")]
+    longest_ns = max(limits_ns, default=0)
+    if scenario.run.duration < LIMITS_A_RUN * longest_ns:
+        yield (
+            f"run.duration {canonical_duration(scenario.run.duration)} is short for an objective "
+            f"of {format_duration_ns(longest_ns)}: a load somewhat too high may pass, as its "
+            f"backlog has no time to grow; better {LIMITS_A_RUN} times as long "
+            f"({format_duration_ns(LIMITS_A_RUN * longest_ns)})"
+        )
 
 
 def _objectives(lines: Iterable[str] | str) -> tuple[str, ...]:

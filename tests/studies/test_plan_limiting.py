@@ -9,7 +9,7 @@ from iosim.studies.capacity import Capacity
 from iosim.studies.limiting import Use, fullest
 from iosim.studies.planning import plan
 
-QUICK: dict[str, Any] = {"run": {"duration": "40ms", "replications": 3}}
+QUICK: dict[str, Any] = {"run": {"duration": "20ms", "replications": 3}}
 
 
 def searched(*models: Any, **parts: Any) -> Capacity:
@@ -56,7 +56,7 @@ def test_the_interpreter_lock() -> None:
         "blocking",
         machine={"cores": 4, "runtime": "cpython"},
         server={"handler": [{"cpu": "50us"}]},
-        workload={"open": {"rate": "4k/s", "connections": {"total": 50}}},
+        workload={"open": {"rate": "2k/s", "connections": {"total": 50}}},
         slo=["p50 < 2ms"],
     )
     assert found.kind == "interpreter lock"
@@ -79,6 +79,7 @@ def test_the_clients_connections() -> None:
         server={"handler": [{"sleep": "5ms"}]},
         workload={"open": {"rate": "1k/s", "connections": {"total": 10}}},
         slo=["p50 < 20ms"],
+        run={"duration": "400ms", "replications": 3},
     )
     assert found.kind == "connections"
 
@@ -106,14 +107,9 @@ def test_descriptors() -> None:
 
 
 def test_an_error_names_itself() -> None:
-    capacity = searched(
-        "select",
-        workload={"closed": {"users": 600, "think": "100ms", "connections": {"total": 600}}},
-        slo=["p50 < 1s"],
-    )
-    assert capacity.limit is not None
-    assert capacity.limit.kind == "error"
-    assert "select takes descriptors below 1,024" in capacity.limit.evidence
+    found = limit_of("select", workload={"open": {"rate": "2k/s", "connections": {"total": 2000}}})
+    assert found.kind == "error"
+    assert "select takes descriptors below 1,024" in found.evidence
 
 
 def test_a_response_that_simply_takes_so_long() -> None:

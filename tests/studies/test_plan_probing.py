@@ -60,20 +60,20 @@ def test_where_one_objective_fails_the_others_are_not_pursued() -> None:
 def test_a_run_too_short_for_a_percentile_is_made_longer() -> None:
     found, asked = probed(slo("p99 < 5ms"))
     assert found.verdict == "pass"
-    assert found.duration_ns > 100_000_000  # 1,000 responses at 10,000 a second
+    assert found.duration_ns > 500_000_000  # 1,000 responses at 2,000 a second
     assert found.metrics["response_time_p99_ns"].n == 3
     assert (sum(asked), found.runs) == (6, 6)
 
 
 def test_any_percentile_is_known() -> None:
-    found, _ = probed(slo("p97 < 5ms", run={"duration": "100ms", "replications": 3}))
+    found, _ = probed(slo("p97 < 5ms", run={"duration": "200ms", "replications": 3}))
     between = found.metrics["response_time_p95_ns"].mean, found.metrics["response_time_p97_ns"].mean
     assert None not in between
     assert between[0] < between[1]  # type: ignore[operator]
 
 
 def test_who_does_not_keep_up_fails_whatever_the_objectives_say() -> None:
-    found, _ = probed(slo("p50 < 1s", workload={"open": {"rate": "200k/s"}}))
+    found, _ = probed(slo("p50 < 1s", workload={"open": {"rate": "40k/s"}}))
     assert found.verdicts == {"p50 < 1s": "pass", "keeps up": "fail"}
     assert found.verdict == "fail"
 
@@ -115,7 +115,7 @@ def test_too_many_connections_are_refused_without_a_run() -> None:
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_many_go_on_together_and_come_out_alike(jobs: int) -> None:
-    made = {load: slo(f"p50 < {load}") for load in ("1us", "1ms", "30us")}
+    made = {load: slo(f"p50 < {load}") for load in ("1us", "1ms", "80us")}
     studies: dict[str, Study] = {key: probe(each, EFFORT) for key, each in made.items()}
     told: list[tuple[int, int]] = []
     found = dict(together(studies, COSTS, jobs, lambda done, total: told.append((done, total))))

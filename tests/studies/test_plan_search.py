@@ -16,7 +16,7 @@ def up_to(most: float) -> "object":
     return judge
 
 
-@pytest.mark.parametrize("most", [10_000.0, 10_050.0, 13_700.0, 81_234.0, 2_000.0, 12.0])
+@pytest.mark.parametrize("most", [2_000.0, 2_010.0, 13_700.0, 81_234.0, 1_000.0, 12.0])
 def test_it_finds_the_last_load_that_passes(monkeypatch: pytest.MonkeyPatch, most: float) -> None:
     found = searched(monkeypatch, up_to(most))  # type: ignore[arg-type]
     assert found.carries is not None
@@ -25,7 +25,7 @@ def test_it_finds_the_last_load_that_passes(monkeypatch: pytest.MonkeyPatch, mos
     assert found.fails.load / found.carries.load <= 1.01 + 1e-9
 
 
-@pytest.mark.parametrize("most", [13_700.0, 81_234.0, 2_000.0])
+@pytest.mark.parametrize("most", [13_700.0, 81_234.0, 1_000.0])
 def test_it_takes_at_most_a_third_of_a_grid(monkeypatch: pytest.MonkeyPatch, most: float) -> None:
     found = searched(monkeypatch, up_to(most))  # type: ignore[arg-type]
     ends = found.probes[-1].load / found.probes[0].load

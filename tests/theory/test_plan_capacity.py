@@ -96,6 +96,3 @@ def test_a_higher_load_is_never_better_by_chance() -> None:
     probes = [probe for probe in one_server().probes if probe.replications == REPLICATIONS]
     times = [probe.metrics["response_time_mean_ns"].mean for probe in probes]
     assert times == sorted(times)
-def test_zz():
-    for f,e in ((one_server,mm1_capacity()),(several_servers,mmc_capacity(500_000))):
-        c=f(); print(e,c.carries.load/e-1,c.runs,[(round(p.load),p.verdict,p.replications) for p in c.probes])

@@ -24,6 +24,8 @@ came out. `load_profile` reads what everything costs, and changes it:
 `calibrate` measures what things cost here, and makes a profile of it.
 `measure` runs the same scenario for real, on this machine; `saturate` as fast as it goes;
 `validate` holds the simulation against it.
+`plan` finds the highest load of each model under its objectives, and what stops it there.
+`measure` runs the same scenario for real, on this machine; `saturate` as fast as it goes.
 
 Everything is imported on first use, so that `import iosim` costs nothing.
 """
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from iosim.scenario import Scenario, load
     from iosim.simulation import Precision, simulate
     from iosim.studies.comparing import compare
+    from iosim.studies.planning import Plan, plan
     from iosim.studies.rerunning import rerun
     from iosim.studies.sensitivity import sensitivity
     from iosim.studies.sweep import sweep
@@ -53,6 +56,7 @@ __all__ = [
     "Calibration",
     "IosimError",
     "MeasurementError",
+    "Plan",
     "Precision",
     "Profile",
     "Results",
@@ -65,6 +69,7 @@ __all__ = [
     "load",
     "load_profile",
     "measure",
+    "plan",
     "rerun",
     "saturate",
     "sensitivity",
@@ -79,6 +84,7 @@ _HOMES = {
     "Calibration": "iosim.calibration.calibrating",
     "IosimError": "iosim.errors",
     "MeasurementError": "iosim.errors",
+    "Plan": "iosim.studies.planning",
     "Precision": "iosim.simulation",
     "Profile": "iosim.profile",
     "Results": "iosim.results",
@@ -91,6 +97,7 @@ _HOMES = {
     "load_profile": "iosim.profile",
     "measure": "iosim.measurement",
     "rerun": "iosim.studies.rerunning",
+    "plan": "iosim.studies.planning",
     "saturate": "iosim.measurement",
     "sensitivity": "iosim.studies.sensitivity",
     "simulate": "iosim.simulation",

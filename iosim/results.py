@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from iosim.histogram import Histogram
 from iosim.machine.costs import Costs
-from iosim.metrics import describe, measure_all, measure_promised, per, why_undefined
+from iosim.metrics import describe, measure_all, per, promised, why_undefined
 from iosim.record import Record, RequestRecord, ThreadRecord
 from iosim.scenario import Scenario
 from iosim.slo import Slo, Verdict
@@ -59,11 +59,9 @@ class ModelResult:
 
     def undefined(self, metric: str) -> str | None:
         """In how many replications `metric` does not exist, and why; None if in none."""
-        if metric not in self.metrics:
-            return None if self.records else "no replication has finished"
-        without = [
-            record for record in self.records if measure_all(record).get(metric, 0.0) is None
-        ]
+        if not self.records:
+            return "no replication has finished"
+        without = [record for record in self.records if _value(record, metric) is None]
         if not without:
             return None
         some = len(without) < len(self.records)
@@ -100,10 +98,10 @@ def _judged(slo: Slo, model: ModelResult) -> tuple[Verdict, str | None]:
     """A verdict, and its reason where the interval does not tell."""
     if model.error:
         return "fail", None
-    promised = [measure_promised(record).get(slo.metric, 0.0) for record in model.records]
-    if not promised or None in promised:
+    held = [promised(record, slo.metric) for record in model.records]
+    if not held or None in held:
         return "inconclusive", model.undefined(slo.metric)
-    values = [value for value in promised if value is not None]
+    values = [value for value in held if value is not None]
     late = sum(value == inf for value in values)
     if not late:
         return slo.judge(_estimate(slo.metric, values)), None
@@ -111,6 +109,12 @@ def _judged(slo: Slo, model: ModelResult) -> tuple[Verdict, str | None]:
     if late == len(values):
         return "pass" if slo.meets(inf) else "fail", unanswered
     return "inconclusive", f"{unanswered} in {late} of {len(values)} replications"
+
+
+def _value(record: Record, name: str) -> float | None:
+    """A metric of one record, or a percentile that results do not tell."""
+    told = measure_all(record)
+    return told[name] if name in told else promised(record, name)
 
 
 def _estimate(name: str, values: Sequence[float | None]) -> Estimate:

@@ -608,6 +608,7 @@ def _cross_checks(scenario: Scenario, source: Source, force: bool) -> list[Probl
             )
         )
     problems += _impatience(scenario, source)
+    problems += _strangers_in_objectives(scenario, source)
     run = scenario.run
     if isinstance(run.warm_up, int) and run.warm_up >= run.duration:
         problems.append(
@@ -624,6 +625,19 @@ def _cross_checks(scenario: Scenario, source: Source, force: bool) -> list[Probl
                 source, ("run", "duration"), "at most ten days", canonical_duration(run.duration)
             )
         )
+    return problems
+
+
+def _strangers_in_objectives(scenario: Scenario, source: Source) -> list[Problem]:
+    """Objectives about a device or a class of requests that there is not."""
+    named = {"device": list(scenario.devices), "class": list(scenario.server.classes)}
+    problems = []
+    for index, slo in enumerate(scenario.slos):
+        what, _, rest = slo.metric.partition("_")
+        if what in named and not any(rest.startswith(f"{name}_") for name in named[what]):
+            hint = did_you_mean(rest.partition("_")[0], named[what])
+            expected = f"a metric of a {what} of this scenario ({', '.join(named[what]) or 'none'})"
+            problems.append(_problem(source, ("slo", index), expected, shown(slo.text), hint))
     return problems
 
 

@@ -4,7 +4,8 @@ What it does: parses a line into metric, comparison and limit, and judges an est
 An objective passes if the whole 95% interval meets it, fails if the whole interval does
 not, and is inconclusive in between. A replication may have no value at all, or an infinite
 one (a percentile of response times, where too many requests got no answer); unless that is
-so in every replication, nothing is decided.
+so in every replication, nothing is decided. Besides the metrics that results show, an
+objective may name any percentile: `p97`, `p99.95`.
 
 Not done: objectives over several metrics.
 Validated by: tests/unit/test_slo.py
@@ -53,7 +54,8 @@ COMPARE: Final[Mapping[str, Callable[[float, float], bool]]] = MappingProxyType(
     {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 )
 
-_LINE = re.compile(r"\s*([a-z_][a-z0-9_.]*)\s*(<=|>=|<|>)\s*(\S.*?)\s*$")
+_LINE = re.compile(r"\s*([a-z_][^<>=]*?)\s*(<=|>=|<|>)\s*([^\s=].*?)\s*$")
+_PERCENTILE = re.compile(r"p(\d{1,2})(?:\.(\d{1,3}))?")
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,9 @@ def parse_slo(line: str) -> Slo:
         raise Mismatch("an objective such as 'p99 < 5ms'", shown(line))
     name, limit = match[1], match[3]
     comparison = cast(Comparison, match[2])
-    metric = SHORT_NAMES.get(name, name)
-    known = known_metrics()
-    if metric not in known:
-        words = [*SHORT_NAMES, *known]
+    metric = _metric(name)
+    if not _is_metric(metric):
+        words = [*SHORT_NAMES, *known_metrics(), *_patterns()]
         raise Mismatch(
             "a metric (see `iosim list metrics`)", shown(name), did_you_mean(name, words)
         )
@@ -98,17 +99,32 @@ def parse_slo(line: str) -> Slo:
     return Slo(line.strip(), metric, comparison, value)
 
 
+def _metric(name: str) -> str:
+    """A metric's own name; any percentile may be called `p97` or `p99.95`."""
+    percentile = _PERCENTILE.fullmatch(name)
+    if name in SHORT_NAMES or percentile is None:
+        return SHORT_NAMES.get(name, name)
+    return f"response_time_p{'_'.join(filter(None, percentile.groups()))}_ns"
+
+
+def _is_metric(name: str) -> bool:
+
+    try:
+        describe(name)
+    except KeyError:
+        return False
+    return True
+
+
 def require_metric(name: str) -> str:
     """The metric that is called so, by its name or as objectives call it. Raises UsageError."""
-    metric = SHORT_NAMES.get(name, name)
-    try:
-        describe(metric)
-    except KeyError:
+    metric = _metric(name)
+    if not _is_metric(metric):
         hint = did_you_mean(name, [*SHORT_NAMES, *known_metrics()])
         raise UsageError(
             f"expected a metric (see `iosim list metrics`), found {shown(name)}"
             + (f"; {hint}" if hint else "")
-        ) from None
+        )
     return metric
 
 
@@ -117,6 +133,13 @@ def known_metrics() -> list[str]:
     from iosim.plugins import kinds
 
     return [name for module in kinds("metrics").values() for name in module.NAMES]
+
+
+def _patterns() -> list[str]:
+    from iosim.plugins import kinds
+
+    modules = kinds("metrics").values()
+    return [pattern for module in modules for pattern in getattr(module, "PATTERNS", {})]
 
 
 def _limit(metric: str, text: str) -> float:

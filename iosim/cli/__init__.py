@@ -1,6 +1,7 @@
 """The command line: arguments in, one library call, text out.
 
     iosim run SCENARIO         simulate it and print tables
+    iosim plan SCENARIO        the highest load of each model, and what stops it
     iosim measure SCENARIO     run it for real on this machine, and print the same tables
     iosim sweep SCENARIO       simulate it at many points: --over path=values
     iosim compare A B          two results, or two models of one
@@ -43,6 +44,7 @@ COMMANDS = (
     "calibrate",
     "validate",
     "profile",
+    "plan",
     "sweep",
     "what_if",
     "compare",

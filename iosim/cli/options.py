@@ -34,6 +34,10 @@ Exports = Annotated[
     list[Path] | None,
     typer.Option("--export", metavar="FILE", help="Write results: .json, .csv or .md."),
 ]
+Plots = Annotated[
+    list[Path] | None,
+    typer.Option("--export", metavar="FILE", help="Write it: .json, .csv, .md, .png or .svg."),
+]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="The main table alone, and no progress.")
 ]

@@ -6,6 +6,7 @@ mean over no requests. A metric whose name depends on the run (a syscall, a devi
 announced in `PATTERNS` with a placeholder instead. Where a value may be missing for a
 reason of its own, `undefined(name, record)` says it; where objectives must not be held
 against the value that is shown, `promised(record)` yields the one they are held against.
+Percentiles, computed when asked for, are `percentile_named`, `promised_percentile` and `needed`.
 
 Nothing here knows whether a record was simulated or measured.
 
@@ -60,6 +61,31 @@ def measure_promised(record: Record) -> dict[str, float | None]:
     }
 
 
+def promised(record: Record, name: str) -> float | None:
+    """The metric called `name` as objectives see it: any percentile, too."""
+    values = measure_promised(record)
+    if name in values:
+        return values[name]
+    from iosim.plugins import kinds
+
+    for family in kinds("metrics").values():
+        if hasattr(family, "percentile_named") and (found := family.percentile_named(name)):
+            value: float | None = family.promised_percentile(found[0], record)
+            return value
+    return 0.0  # only other replications have it: none of that syscall, or of that memory
+
+
+def responses_needed(name: str) -> int | None:
+    """How many responses a replication must have for this metric; None if any number will do."""
+    from iosim.plugins import kinds
+
+    for family in kinds("metrics").values():
+        if hasattr(family, "percentile_named") and (found := family.percentile_named(name)):
+            count: int = family.needed(found[0])
+            return count
+    return None
+
+
 def describe(name: str) -> Metric:
     """What the metric called `name` is. Raises KeyError."""
     return _found(name)[1]
@@ -88,4 +114,6 @@ def _found(name: str) -> tuple[Any, Metric]:
             head, _, tail = pattern.partition("*")
             if name.startswith(head) and name.endswith(tail):
                 return family, metric
+        if hasattr(family, "percentile_named") and (found := family.percentile_named(name)):
+            return family, found[1]
     raise KeyError(name)

@@ -13,6 +13,7 @@ whole run.
 Validated by: tests/unit/test_metrics.py, tests/theory/test_percentiles.py
 """
 
+import re
 from fractions import Fraction
 from math import ceil, inf
 
@@ -27,6 +28,8 @@ BEYOND = 10
 """So many responses must lie beyond a percentile, as a mean, for it to be told."""
 
 QUANTILE_OF = {f"response_time_{name}_ns": q for name, q in PERCENTILES.items()}
+
+_ANY_PERCENTILE = re.compile(r"response_time_p(\d{1,2})(?:_(\d{1,3}))?_ns")
 
 PARTS = {
     "client": "At the client, for its connection, which an earlier request occupies.",
@@ -70,17 +73,42 @@ def promised(record: Record) -> Values:
         if record.offered:
             yield from ((name, inf) for name in NAMES if name.startswith("response_time_"))
         return
-    lost = record.refused + record.timed_out
-    if not lost:
+    if not record.refused + record.timed_out:
         return
-    unanswered = round(lost * responses.count / record.completed)
-    count = responses.count + unanswered
+    unanswered = _unanswered(record)
     for name, q in QUANTILE_OF.items():
-        rank = ceil(Fraction(str(q)) * count / 100)
-        if count < needed(q) and unanswered < BEYOND:
-            yield name, None
-        else:
-            yield name, responses.at_rank(rank) if rank <= responses.count else inf
+        yield name, _promised(record, q, unanswered)
+
+
+def _promised(record: Record, q: float, unanswered: int) -> float | None:
+    """The q-th percentile where so many requests are later than any response."""
+    responses = record.responses
+    count = responses.count + unanswered
+    rank = ceil(Fraction(str(q)) * count / 100)
+    if count < needed(q) and unanswered < BEYOND:
+        return None
+    return responses.at_rank(rank) if rank <= responses.count else inf
+
+
+def percentile_named(name: str) -> tuple[float, Metric] | None:
+    """The q that `response_time_p97_5_ns` names, 97.5, and what it is; None if it is no such."""
+    found = _ANY_PERCENTILE.fullmatch(name)
+    if found is None or not 0 < (q := float(".".join(filter(None, found.groups())))) < 100:
+        return None
+    return q, Metric("ns", f"{q:g}% of responses took no longer.", RELATIVE_ERROR)
+
+
+def promised_percentile(q: float, record: Record) -> float | None:
+    """The q-th percentile as an objective sees it, also where results do not tell it."""
+    if not record.responses.count:
+        return inf if record.offered else None
+    return _promised(record, q, _unanswered(record))
+
+
+def _unanswered(record: Record) -> int:
+    """How many requests of the window got no answer."""
+    lost = record.refused + record.timed_out
+    return round(lost * record.responses.count / record.completed) if lost else 0
 
 
 def needed(q: float) -> int:
@@ -90,8 +118,8 @@ def needed(q: float) -> int:
 
 def undefined(name: str, record: Record) -> str | None:
     """Why a percentile does not exist, and how long a run would give it."""
-    q = QUANTILE_OF.get(name)
-    return None if q is None else too_few(q, record.responses.count, record)
+    found = percentile_named(name)
+    return None if found is None else too_few(found[0], record.responses.count, record)
 
 
 def too_few(q: float, count: int, record: Record) -> str | None:

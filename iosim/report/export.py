@@ -160,13 +160,13 @@ def write_all(exports: Iterable[Export], results: Results) -> None:
         raise UsageError("\n".join(failed))
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Put a file with this text in its place at once, behind a link if it is one.
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Put a file with this text (in UTF-8) in its place at once, behind a link if it is one.
 
     Raises UsageError.
     """
     with opened_atomically(path) as file:
-        file.write(text.encode("utf-8"))
+        file.write(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager

@@ -9,6 +9,9 @@ A workload's file holds its frozen `Options` and says in `TRAFFIC` what it makes
   argument.
 - `items` through a pipeline (`iosim.pipeline`).
 
+A workload that can be more or less names in `LOAD` what counts it, `requests/s` or `users`: its
+options then have `load`, so many of today, and `at_load(load)`, the same options with another.
+
 An I/O model serves one of the two. The file's name is its name in scenarios.
 
 Validated by: tests/conformance

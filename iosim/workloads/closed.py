@@ -12,6 +12,7 @@ Validated by: tests/theory/test_networks.py
 
 from collections.abc import Iterator
 from itertools import chain, count
+from math import ceil
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from iosim.streams import Streams
 
 TRAFFIC = "requests"
+LOAD = "users"
 
 
 class Options(Requests):
@@ -35,6 +37,18 @@ class Options(Requests):
         description="How many there are; each has a connection of its own among the active ones.",
     )
     think: Distribution = Field(description="From an answer to the next request.")
+
+    @property
+    def load(self) -> float:
+        """How many users there are."""
+        return float(self.users)
+
+    def at_load(self, load: float) -> "Options":
+        """The same with so many users, rounded; one at least, and a connection for each."""
+        users = max(1, round(load))
+        total = max(self.connections.total, ceil(users / self.connections.active))
+        connections = self.connections.model_copy(update={"total": total})
+        return self.model_copy(update={"users": users, "connections": connections})
 
 
 def think_times(options: Options, streams: "Streams", user: int) -> Iterator[int]:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from iosim.streams import Streams
 
 TRAFFIC = "requests"
+LOAD = "requests/s"
 
 
 def _lasting(spell: Distribution) -> Distribution:
@@ -60,6 +61,15 @@ class Options(Requests):
         """Over spells and pauses together."""
         on_ns, off_ns = self.on.options.mean_ns(), self.off.options.mean_ns()
         return self.rate * on_ns / (on_ns + off_ns)
+
+    @property
+    def load(self) -> float:
+        """Requests a second, over spells and pauses together."""
+        return self.requests_per_s
+
+    def at_load(self, load: float) -> "Options":
+        """The same with so many requests a second, in the same spells."""
+        return self.model_copy(update={"rate": self.rate * load / self.load})
 
 
 def intended_times(options: Options, streams: "Streams", start_ns: int) -> Iterator[int]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from iosim.streams import Streams
 
 TRAFFIC = "requests"
+LOAD = "requests/s"
 
 Arrivals = Literal["poisson", "deterministic"]
 
@@ -39,6 +40,15 @@ class Options(Requests):
         default="poisson",
         description="Exponential gaps between arrivals, or equal ones.",
     )
+
+    @property
+    def load(self) -> float:
+        """Requests a second."""
+        return self.rate
+
+    def at_load(self, load: float) -> "Options":
+        """The same with so many requests a second."""
+        return self.model_copy(update={"rate": load})
 
 
 def gaps(

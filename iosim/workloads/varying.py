@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from iosim.streams import Streams
 
 TRAFFIC = "requests"
+LOAD = "requests/s"
 
 ROUNDING = 1e-9
 """An arrival that is due by so little after the end of a piece is due at its end."""
@@ -75,6 +76,17 @@ class Options(Requests):
         """Over all pieces."""
         whole_ns = sum(piece.for_ for piece in self.rates)
         return sum(piece.rate * piece.for_ for piece in self.rates) / whole_ns
+
+    @property
+    def load(self) -> float:
+        """Requests a second, over all pieces."""
+        return self.requests_per_s
+
+    def at_load(self, load: float) -> "Options":
+        """The same with so many requests a second: each piece's rate times one factor."""
+        factor = load / self.load
+        pieces = [piece.model_copy(update={"rate": piece.rate * factor}) for piece in self.rates]
+        return self.model_copy(update={"rates": tuple(pieces)})
 
 
 def intended_times(options: Options, streams: "Streams", start_ns: int) -> Iterator[int]:

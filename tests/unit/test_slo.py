@@ -35,6 +35,11 @@ class TestReading:
             ("syscalls_per_request < 2.5", "syscalls_per_request", 2.5),
             ("refused < 1", "refused", 1.0),
             ("cpu_idle_fraction > 10%", "cpu_idle_fraction", 0.1),
+            ("p97 < 5ms", "response_time_p97_ns", 5e6),
+            ("p99.95 < 5ms", "response_time_p99_95_ns", 5e6),
+            ("device_db_queue < 3", "device_db_queue", 3.0),
+            ("device_db_utilization < 70%", "device_db_utilization", 0.7),
+            ("class_report_response_time_p99_ns < 1s", "class_report_response_time_p99_ns", 1e9),
         ],
     )
     def test_the_limit_is_held_in_the_metrics_own_unit(
@@ -82,10 +87,11 @@ class TestReading:
     @pytest.mark.parametrize(
         ("line", "hint"),
         [
-            ("p98 < 5ms", "did you mean 'p99'?"),
+            ("p999 < 5ms", "did you mean 'p99'?"),
+            ("p0 < 5ms", "did you mean 'p50'?"),
             ("troughput > 2k/s", "did you mean 'throughput'?"),
             ("cpu_utilisation < 1%", "did you mean 'cpu_utilization'?"),
-            ("device_db_queue < 3", None),
+            ("device_db_utilisation < 3%", "did you mean 'device_*_utilization'?"),
         ],
     )
     def test_a_metric_that_there_is_not(self, line: str, hint: str | None) -> None:

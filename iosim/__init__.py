@@ -20,6 +20,8 @@ came out. `load_profile` reads what everything costs, and changes it:
 `compare` tells who of two results is better in what, by how much, and how sure that is.
 `rerun` repeats a result from its file, to the bit.
 `trace` writes a run as a trace for the Perfetto UI.
+`report_page` makes one page of HTML of results, `plot` a picture of one of their metrics; both
+take documents: `iosim.documents.read(path)`, or `iosim.documents.of(results)`.
 
 `calibrate` measures what things cost here, and makes a profile of it.
 `measure` runs the same scenario for real, on this machine; `saturate` as fast as it goes;
@@ -38,7 +40,9 @@ if TYPE_CHECKING:
     from iosim.measurement import measure, saturate
     from iosim.profile import Profile
     from iosim.profile import load as load_profile
+    from iosim.report.html.page import page as report_page
     from iosim.report.perfetto.writing import trace
+    from iosim.report.plot import plot
     from iosim.results import Results
     from iosim.scenario import Scenario, load
     from iosim.simulation import Precision, simulate
@@ -70,6 +74,8 @@ __all__ = [
     "load_profile",
     "measure",
     "plan",
+    "plot",
+    "report_page",
     "rerun",
     "saturate",
     "sensitivity",
@@ -96,6 +102,8 @@ _HOMES = {
     "load": "iosim.scenario",
     "load_profile": "iosim.profile",
     "measure": "iosim.measurement",
+    "plot": "iosim.report.plot",
+    "report_page": "iosim.report.html.page",
     "rerun": "iosim.studies.rerunning",
     "plan": "iosim.studies.planning",
     "saturate": "iosim.measurement",
@@ -106,7 +114,7 @@ _HOMES = {
     "what_if": "iosim.studies.what_if",
     "trace": "iosim.report.perfetto.writing",
 }
-_THERE = {"load_profile": "load"}
+_THERE = {"load_profile": "load", "report_page": "page"}
 """What is called otherwise in its home."""
 
 

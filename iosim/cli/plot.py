@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from iosim.cli.frame import command
+from iosim.cli.output import say
 
 
 @command()
@@ -37,4 +38,5 @@ def plot(
     documents = read_all(result)
     gc.enable()
     save(plot(documents, x, y, by), output)
+    say(str(output))
     return 0

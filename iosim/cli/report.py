@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from iosim.cli.frame import command
-from iosim.cli.output import tell
+from iosim.cli.output import say
 
 
 @command()
@@ -35,5 +35,5 @@ def report(
     gc.enable()
     text = page(documents, timeline=timeline)
     write_atomically(output, text)
-    tell(f"{output}: {len(text.encode()) / 1000:,.0f} kB")
+    say(f"{output}: {len(text.encode()) / 1000:,.0f} kB")
     return 0

@@ -2,7 +2,8 @@
 
     table.py      Results -> tables (what is shown)     layout.py    tables -> text in 80 columns
     summary.py    a scenario, and how it ended          export.py    Results -> JSON, CSV, Markdown
-    finding.py    Results -> one or two sentences
+    finding.py    Results -> one or two sentences      plot.py       results -> a plot for a paper
+    html/         results -> a page of HTML            perfetto/     a run -> a trace
     timeline.py   a run, watched -> one moment of it    story.py     that moment -> text
     catalogue.py  kinds and their options -> text
 

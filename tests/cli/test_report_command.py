@@ -13,11 +13,11 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_page_is_written_and_nothing_said_on_stdout(result: Path, tmp_path: Path) -> None:
+def test_a_page_is_written_and_its_name_told(result: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     done = iosim("report", result, "-o", page)
-    assert (done.code, done.out) == (0, "")
-    assert str(page) in done.err
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith(f"{page}: ")
     assert page.read_text().startswith("<!DOCTYPE html>")
     assert "step by step" in page.read_text()
 
@@ -48,7 +48,7 @@ def test_a_plot_is_written(result: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     picture = tmp_path / "p50.svg"
     done = iosim("plot", result, "--x", "model", "--y", "mean", "-o", picture)
-    assert (done.code, done.out, done.err) == (0, "", "")
+    assert (done.code, done.out, done.err) == (0, f"{picture}\n", "")
     assert b"epoll" in picture.read_bytes()
 
 

@@ -99,6 +99,8 @@ def test_the_parts_of_a_bar_are_as_long_as_their_values() -> None:
     drawn = stacked("T", "D", "x", parts, [Bar("m", (0.25, 0.75))], lambda value: f"{value:g}")
     widths = numbers(r'class="p[02]"[^>]* width="([\d.]+)"', drawn)
     assert (widths[1] + 0.75) / (widths[0] + 0.75) == pytest.approx(3, rel=1e-3)
+    starts = numbers(r'class="p[02]" x="([\d.]+)"', drawn)
+    assert starts[1] == pytest.approx(starts[0] + widths[0] + 0.75, abs=0.02)
     assert "m, idle: 0.75" in drawn
 
 

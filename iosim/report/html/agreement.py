@@ -1,6 +1,6 @@
 """Measured runs held against simulated ones of the same model at the same load.
 
-Validated by: tests/report/test_page.py
+Validated by: tests/report/test_agreement.py
 """
 
 from dataclasses import dataclass

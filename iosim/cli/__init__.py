@@ -4,7 +4,6 @@
     iosim plan SCENARIO        the highest load of each model, and what stops it
     iosim measure SCENARIO     run it for real on this machine, and print the same tables
     iosim sweep SCENARIO       simulate it at many points: --over path=values
-    iosim compare A B          two results, or two models of one
     iosim calibrate [-o FILE]  measure what things cost here, and write a profile
     iosim profile show|diff    a profile's costs, and what differs between two
     iosim validate SCENARIO... measure and simulate the same, and tell the errors
@@ -21,12 +20,9 @@
     iosim init [FILE]          a commented scenario to start from
 
 Data goes to stdout; progress, warnings and errors go to stderr. Exit codes: 0; 1 a run
-ended in an error (a deadlock); 2 bad usage or scenario; 3 an objective fails; 4 an
-objective or the wanted precision is left undecided; 5 a validation is outside its
-tolerance; 130 interrupted; 143 terminated.
 ended in an error (a deadlock); 2 bad usage or scenario; 3 an objective fails, or a
 result is not the same again; 4 an objective or the wanted precision is left undecided;
-130 interrupted; 143 terminated.
+5 a validation is outside its tolerance; 130 interrupted; 143 terminated.
 
 Each command is a file of its own, added by its name below, in the order that the help shows.
 

@@ -24,7 +24,7 @@ from iosim import __version__
 from iosim.errors import UsageError, shown
 from iosim.profile import Profile
 from iosim.scenario import Scenario, load
-from iosim.studies.design import Design
+from iosim.studies.combinations import Design
 from iosim.studies.grid import Axis, parse_all
 from iosim.studies.points import PROFILE, Base, Point, point
 from iosim.studies.running import Here, Local, Outcome, Places

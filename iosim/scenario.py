@@ -29,7 +29,7 @@ from pydantic import (
     Tag,
     ValidationError,
 )
-from pydantic_core import InitErrorDetails
+from pydantic_core import InitErrorDetails, PydanticSerializationError
 
 from iosim.choice import Chosen, Many, OneOf, Options, problems_from
 from iosim.distributions import FOLDER, Distribution
@@ -341,7 +341,13 @@ class Scenario(Options):
 
     def to_data(self) -> dict[str, Any]:
         """Plain data that `from_data` reads back to an equal scenario."""
-        return self.model_dump(mode="json")
+        try:
+            return self.model_dump(mode="json")
+        except PydanticSerializationError as error:
+            # pydantic takes a Ctrl-C that comes meanwhile for a failure of its own.
+            if isinstance(error.__cause__, KeyboardInterrupt):
+                raise KeyboardInterrupt from None
+            raise
 
     @cached_property
     def folder(self) -> Path:

@@ -1,4 +1,7 @@
-"""Progress of studies on stderr: points done, failed, left, and the time left."""
+"""Progress of studies on stderr: points done, failed, left, and the time left.
+
+Validated by: tests/cli/test_sweep_command.py
+"""
 
 import sys
 from collections.abc import Iterator

@@ -1,4 +1,7 @@
-"""`iosim sweep`: one scenario at many points."""
+"""`iosim sweep`: one scenario at many points.
+
+Validated by: tests/cli/test_sweep_command.py
+"""
 
 import gc
 from pathlib import Path
@@ -82,10 +85,10 @@ def sweep(
     dear = any(change.strip().startswith("profile.") for change in changes or ())
 
     from iosim.report.sweeping import answer
-    from iosim.studies.sweep import sweep
+    from iosim.studies.sweep import default_folder, sweep
 
     gc.enable()
-    folder = folder or Path(f"{loaded.name}.sweep")
+    folder = folder or default_folder(loaded)
     if not quiet:
         tell(f"results: {folder}")
     with progress_of_points(quiet) as progress:

@@ -12,12 +12,12 @@ Validated by: tests/studies/test_cluster.py
 
 import platform
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from importlib.metadata import version
 from itertools import islice
 from typing import Any
 
-from iosim.errors import UsageError
+from iosim.errors import IosimError, UsageError
 from iosim.studies.points import Point
 from iosim.studies.running import Outcome, attempt, lost
 
@@ -37,13 +37,14 @@ class Cluster:
             raise UsageError(
                 "--dask: expected Dask to be installed, found none: pip install 'iosim[dask]'"
             ) from None
+        self._address = address
         try:
             connect: Any = distributed.Client  # which has no types
             self._client = connect(address, timeout=PATIENCE_S, set_as_default=False)
         except (OSError, ValueError, TimeoutError) as error:
             raise UsageError(f"--dask {address}: no scheduler there: {error}") from None
         try:
-            self._require_same(address)
+            self._require_same()
         except BaseException:
             self._client.close()
             raise
@@ -56,7 +57,7 @@ class Cluster:
         waiting = iter(points)
         under_way: dict[Future[Outcome], Point] = {}
         while True:
-            room = POINTS_A_THREAD * max(sum(self._client.nthreads().values()), 1) - len(under_way)
+            room = POINTS_A_THREAD * self._threads() - len(under_way)
             for point in islice(waiting, max(room, 0)):
                 under_way[executor.submit(attempt, point)] = point
             if not under_way:
@@ -64,24 +65,45 @@ class Cluster:
             for future in wait(under_way, return_when=FIRST_COMPLETED).done:
                 point = under_way.pop(future)
                 try:
-                    yield point, future.result()
+                    outcome = future.result()
                 except KilledWorker:
-                    yield point, lost("the Dask workers that it was given to have ended")
+                    outcome = lost("the Dask workers that it was given to have ended")
+                except CancelledError:
+                    raise self._gone() from None
+                except Exception as error:  # not the point's doing: `attempt` raises none
+                    outcome = lost(f"its Dask worker could not run it: {error!r}")
+                yield point, outcome
 
     def close(self) -> None:
         """Give up what is not finished; the cluster stays."""
         self._client.close()
 
-    def _require_same(self, address: str) -> None:
+    def _threads(self) -> int:
+        """How many points can be worked on at once; while workers come and go, one at least."""
+        try:
+            threads: dict[str, int] = self._client.nthreads()
+        except OSError:
+            raise self._gone() from None
+        return max(sum(threads.values()), 1)
+
+    def _gone(self) -> IosimError:
+        return IosimError(
+            f"--dask {self._address}: the cluster has gone; what has finished is kept"
+        )
+
+    def _require_same(self) -> None:
         here = versions()
         try:
             elsewhere: dict[str, dict[str, str]] = self._client.run(versions)
         except ImportError as error:
-            raise UsageError(f"--dask {address}: expected iosim on every worker: {error}") from None
+            raise UsageError(
+                f"--dask {self._address}: expected iosim on every worker: {error}"
+            ) from None
         if not elsewhere:
-            raise UsageError(f"--dask {address}: expected a worker, found none")
+            raise UsageError(f"--dask {self._address}: expected a worker, found none")
         wrong = [
-            f"--dask {address}: expected {name} {here[name]} on worker {worker}, found {found}"
+            f"--dask {self._address}: expected {name} {here[name]} on worker {worker}, found "
+            f"{found}"
             for worker, there in elsewhere.items()
             for name, found in there.items()
             if found != here[name]

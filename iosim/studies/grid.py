@@ -12,7 +12,7 @@ Both ends of a range are in it. Where a study draws a sample, a range is drawn f
 its logarithm unless it is `linear`; a list gives each of its values the same chance. A path is
 one of iosim.changes, or a cost's.
 
-Scope: reading axes. Which of their combinations are run, design.py says; what is wrong with a
+Scope: reading axes. which of their combinations are run, combinations.py says; what is wrong with a
 path or a value, only the scenario can tell.
 Validated by: tests/studies/test_grid.py
 """

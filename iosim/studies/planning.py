@@ -22,6 +22,7 @@ from iosim.scenario import Scenario, check_files, label_of, require_sound
 from iosim.simulation import Progress
 from iosim.slo import Verdict, parse_slo
 from iosim.studies.capacity import Capacity, highest_load
+from iosim.studies.grid import parse_all
 from iosim.studies.load import load_of, unit_of
 from iosim.studies.outlook import Growth, Prices, machines_for
 from iosim.studies.probing import Effort, Probe, Study, together
@@ -31,7 +32,6 @@ from iosim.studies.settings import (
     Sizing,
     axes_of,
     changed,
-    parse_over,
     smallest_setting,
 )
 from iosim.units import canonical_duration, format_duration_ns
@@ -150,7 +150,7 @@ def plan(
     and ScenarioError.
     """
     _check(jobs, budget, resolution)
-    grid = [parse_over(text) for text in ([over] if isinstance(over, str) else over)]
+    grid = [(axis.path, axis.values) for axis in parse_all(over)] if over else []
     grows = Growth.parse(growth) if growth is not None else None
     prices = Prices.parse(cost) if cost is not None else None
     if slo is not None:

@@ -1,23 +1,22 @@
 """Settings of a scenario over a grid, and the smallest that carries today's load.
 
-    parse_over("models.thread_pool.threads=4..256")
-        -> ("models.thread_pool.threads", ["4", "8", "16", "32", "64", "128", "256"])
-
-A setting gives each path of the grid one of its values. Along one path of numbers the search
-for the smallest value that passes is a bisection, where the largest passes; where it does not,
-all are tried, as more of something need not be better. The values of the other paths are all
-tried. A path into `models` concerns that model alone.
+A grid has paths and the values of each, as iosim.studies.grid reads them from `--over`. A setting
+gives each path of the grid one of its values. Along one path of ascending numbers the search for
+the smallest value that passes is a bisection, where the largest passes; where it does not, all are
+tried, as more of something need not be better. The values of the other paths are all tried. A path
+into `models` concerns that model alone.
 
 Scope: changes to the scenario. Not done: costs of the profile, which are no setting.
 Validated by: tests/studies/test_plan_settings.py
 """
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from iosim.errors import ScenarioError, UsageError, shown
+from iosim.errors import ScenarioError, UsageError
 from iosim.scenario import Scenario, from_source, label_of
+from iosim.studies import quantities
 from iosim.studies.probing import Effort, Outcome, Probe, Run, probe
 
 Setting = Mapping[str, str]
@@ -48,27 +47,6 @@ class Sizing:
     """In the order of the grid."""
     enough: tuple[Tried, ...]
     """The smallest that passes for each setting of the other paths."""
-
-
-def parse_over(text: str) -> tuple[str, list[str]]:
-    """Split `path=1,2,4` or `path=4..256`, which doubles. Raises UsageError."""
-    path, equals, values = (part.strip() for part in text.partition("="))
-    if not equals or not path or not values:
-        raise UsageError(f"--over {text}: expected path=values, such as machine.cores=1..16")
-    low, dots, high = (part.strip() for part in values.partition(".."))
-    if not dots:
-        found = [value.strip() for value in values.split(",")]
-        if not all(found) or len(set(found)) < len(found):
-            raise UsageError(f"--over {text}: expected values that differ, separated by commas")
-        return path, found
-    if not (low.isdecimal() and high.isdecimal() and 0 < int(low) <= int(high)):
-        raise UsageError(
-            f"--over {text}: expected a range of whole numbers such as 4..256, found "
-            f"{shown(values)}"
-        )
-    first, last = int(low), int(high)
-    doubled = [first << power for power in range(last.bit_length()) if first << power < last]
-    return path, [str(value) for value in (*doubled, last)]
 
 
 def changed(scenario: Scenario, setting: Setting) -> Scenario:
@@ -157,13 +135,5 @@ def _first_that_passes(attempt: Attempt, settings: list[dict[str, str]]) -> Foun
 
 
 def _is_ascending(values: Sequence[str]) -> bool:
-    numbers = list(_numbers(values))
-    return len(numbers) > 1 and numbers == sorted(numbers)
-
-
-def _numbers(values: Sequence[str]) -> Iterator[float]:
-    for value in values:
-        try:
-            yield float(value)
-        except ValueError:
-            return
+    numbers = quantities.numbers(tuple(values))
+    return numbers is not None and len(numbers) > 1 and [*numbers] == sorted(numbers)

@@ -11,6 +11,7 @@ Not done: comparing points, or choosing among them.
 Validated by: tests/studies/test_sweep.py
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from itertools import islice
@@ -23,7 +24,7 @@ from iosim import __version__
 from iosim.errors import UsageError, shown
 from iosim.profile import Profile
 from iosim.scenario import Scenario, load
-from iosim.studies.design import Design
+from iosim.studies.combinations import Design
 from iosim.studies.grid import Axis, parse_all
 from iosim.studies.points import PROFILE, Base, Point, point
 from iosim.studies.running import Here, Local, Outcome, Places
@@ -63,6 +64,8 @@ def sweep(
     """
     if jobs is not None and (type(jobs) is not int or jobs < 1):
         raise UsageError(f"jobs: expected at least 1, or None for one a core, found {shown(jobs)}")
+    if jobs is not None and dask is not None:
+        raise UsageError("expected jobs on this machine or a Dask cluster, found both")
     if not isinstance(scenario, Scenario):
         scenario = load(scenario, force=force)
     axes = parse_all(over)
@@ -81,6 +84,11 @@ def sweep(
         raise
     finalize(swept, rmtree, temporary, ignore_errors=True)
     return swept
+
+
+def default_folder(scenario: Scenario) -> Path:
+    """Where a sweep of this scenario is kept if nobody says where: named after it."""
+    return Path(re.sub(r"[^\w.-]+", "_", scenario.name).strip("_.") + ".sweep")
 
 
 def _swept(
@@ -164,11 +172,13 @@ class _Run:
                 "are left out",
             )
         self._now(Standing(done=0, failed=failed, kept=kept, left=len(seen) - kept))
+        scenario, profile = self._base.scenario, self._base.profile
         store.describe(
             {
                 "schema_version": SCHEMA_VERSION,
                 "iosim_version": __version__,
-                "scenario": self._base.scenario.to_data(),
+                "scenario": scenario.to_data(),
+                "profile": profile.name if profile is not None else scenario.machine.profile,
                 "over": {axis.path: axis.text for axis in design.axes},
                 "sample": design.sample,
                 "method": design.method if design.sample is not None else None,

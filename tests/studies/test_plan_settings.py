@@ -10,37 +10,20 @@ from iosim.errors import UsageError
 from iosim.scenario import Scenario
 from iosim.slo import Verdict
 from iosim.studies import settings
+from iosim.studies.grid import parse_all
 from iosim.studies.probing import Effort, Probe
-from iosim.studies.settings import Grid, Sizing, axes_of, changed, parse_over, smallest_setting
+from iosim.studies.settings import Grid, Sizing, axes_of, changed, smallest_setting
 
 POOL = {"thread_pool": {"threads": 8}}
 
 
-@pytest.mark.parametrize(
-    ("text", "values"),
-    [
-        ("machine.cores=1,2,4", ["1", "2", "4"]),
-        ("machine.cores=1..16", ["1", "2", "4", "8", "16"]),
-        ("machine.cores=3..20", ["3", "6", "12", "20"]),
-        ("machine.cores=4..4", ["4"]),
-        ("machine.scheduler = eevdf, fifo", ["eevdf", "fifo"]),
-    ],
-)
-def test_values(text: str, values: list[str]) -> None:
-    assert parse_over(text)[1] == values
-
-
-@pytest.mark.parametrize(
-    "text", ["machine.cores", "=1,2", "a=", "a=1,,2", "a=1,1", "a=8..4", "a=0..4", "a=x..y"]
-)
-def test_what_is_no_grid(text: str) -> None:
-    with pytest.raises(UsageError, match="--over .*expected"):
-        parse_over(text)
+def over(*texts: str) -> Grid:
+    return [(axis.path, axis.values) for axis in parse_all(texts)]
 
 
 def test_a_path_into_models_concerns_that_model_alone() -> None:
     made = scenario("epoll", POOL)
-    grid = [parse_over("models.thread_pool.threads=4..16"), parse_over("machine.cores=1,2")]
+    grid = over("models.thread_pool.threads=4..16", "machine.cores=1,2")
     assert [path for path, _ in axes_of(made, 0, grid)] == ["machine.cores"]
     assert len(axes_of(made, 1, grid)) == 2
 
@@ -81,7 +64,7 @@ def threads(made: Scenario) -> int:
     return found
 
 
-THREADS = [parse_over("models.thread_pool.threads=4..256")]
+THREADS = over("models.thread_pool.threads=4..256")
 
 
 def test_the_smallest_is_found_by_bisection(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +88,7 @@ def test_each_value_of_another_path_has_its_smallest(monkeypatch: pytest.MonkeyP
     def judge(at: Scenario) -> Verdict:
         return "pass" if threads(at) * at.machine.cores >= 64 else "fail"
 
-    grid = [*THREADS, parse_over("machine.cores=1,4")]
+    grid = [*THREADS, *over("machine.cores=1,4")]
     found = sized(monkeypatch, judge, grid)
     assert [tuple(each.setting[path] for path, _ in grid) for each in found.enough] == [
         ("64", "1"),
@@ -117,6 +100,6 @@ def test_words_are_all_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     def judge(at: Scenario) -> Verdict:
         return "pass" if at.machine.scheduler.kind == "fifo" else "fail"
 
-    found = sized(monkeypatch, judge, [parse_over("machine.scheduler=eevdf,fifo,round_robin")])
+    found = sized(monkeypatch, judge, over("machine.scheduler=eevdf,fifo,round_robin"))
     assert [dict(each.setting) for each in found.enough] == [{"machine.scheduler": "fifo"}]
     assert len(found.tried) == 3

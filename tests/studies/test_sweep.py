@@ -16,6 +16,7 @@ from iosim.errors import UsageError
 from iosim.scenario import load
 from iosim.studies import running
 from iosim.studies.points import Base, point
+from iosim.studies.sweep import default_folder
 from iosim.studies.swept import Standing, Sweep
 
 ROOT = Path(__file__).parents[2]
@@ -108,7 +109,7 @@ class TestGoingOn:
         self, whole: Sweep, tmp_path: Path
     ) -> None:
         assert in_a_process(tmp_path, f"{KILL_A_WORKER}; {THEN_ITSELF}") == -9
-        again = iosim.sweep(tmp_path / "small.yaml", OVER, jobs=2, folder=tmp_path / "out")
+        again = iosim.sweep(tmp_path / "small.yaml", OVER, jobs=1, folder=tmp_path / "out")
         assert again.standing == Standing(done=POINTS - 4, failed=0, kept=4, left=0)
         assert_frame_equal(again.table, whole.table, check_exact=True)
         assert_frame_equal(again.estimates, whole.estimates, check_exact=True)
@@ -123,7 +124,7 @@ class TestGoingOn:
         assert standing("machine.cores=1,5,3") == Standing(done=1, failed=0, kept=2, left=0)
         # Another way to write what was run before.
         assert standing("machine.cores=2", "workload.open.rate=600k/min") == Standing(0, 0, 1, 0)
-        swept = iosim.sweep(scenario, "machine.cores=5,1", folder=tmp_path / "out")
+        swept = iosim.sweep(scenario, "machine.cores=5,1", jobs=1, folder=tmp_path / "out")
         assert swept.table["machine.cores"].tolist() == [5, 5, 1, 1]
 
     def test_interrupted_it_returns_what_has_finished(self, tmp_path: Path) -> None:
@@ -201,11 +202,19 @@ class TestFailures:
         scenario = load(written(tmp_path))
         with pytest.raises(UsageError, match="jobs: expected at least 1"):
             iosim.sweep(scenario, "machine.cores=1", jobs=0)
+        with pytest.raises(UsageError, match="jobs on this machine or a Dask cluster, found both"):
+            iosim.sweep(scenario, "machine.cores=1", jobs=2, dask="tcp://nowhere:1")
         dear = iosim.load_profile("reference", changes={"context_switch": "5us"})
         with pytest.raises(
             UsageError, match=r"--over machine.profile: expected no change of costs"
         ):
             iosim.sweep(scenario, "machine.profile=free,reference", profile=dear)
+
+
+def test_a_folder_is_named_after_the_scenario(tmp_path: Path) -> None:
+    scenario = load(written(tmp_path, f"name: ../a/b c\n{SMALL}"))
+    assert default_folder(scenario) == Path("a_b_c.sweep")
+    assert default_folder(load(written(tmp_path))) == Path("small.sweep")
 
 
 def test_a_sample_is_swept(tmp_path: Path) -> None:

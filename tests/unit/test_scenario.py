@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic_core import PydanticSerializationError
 
 import iosim.scenario
 from iosim import yaml_source
@@ -949,3 +950,17 @@ def test_wrong_models_are_told_once_each_and_not_as_too_few(models: str, paths: 
     with pytest.raises(ScenarioError) as caught:
         from_source(yaml_source.load(BASE.replace(MODELS, f"models: {models}\n"), "it"))
     assert [problem.path for problem in caught.value.problems] == paths
+
+
+def test_a_ctrl_c_that_pydantic_wraps_is_still_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise PydanticSerializationError("meanwhile") from cause
+
+    scenario = from_data({"workload": {"open": {"rate": "1k/s"}}, "models": ["epoll"]})
+    monkeypatch.setattr(Scenario, "model_dump", interrupted)
+    cause: BaseException = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        scenario.to_data()
+    cause = ValueError()
+    with pytest.raises(PydanticSerializationError):
+        scenario.to_data()

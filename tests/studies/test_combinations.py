@@ -7,7 +7,7 @@ import pytest
 
 from iosim.errors import UsageError
 from iosim.studies import quantities
-from iosim.studies.design import METHODS, Design
+from iosim.studies.combinations import METHODS, Design
 from iosim.studies.grid import parse_all
 
 AXES = parse_all(["a=1..1000", "b=0us..100us:linear", "c=x,y"])

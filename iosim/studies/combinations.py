@@ -10,7 +10,7 @@ Scope: one combination is one text for each axis. Not done: nothing is drawn twi
 draws may still be the same where an axis has few values.
 Source: McKay, Beckman, Conover 1979 (Latin hypercube); Owen 1998 (scrambled Sobol), both as
 scipy.stats.qmc has them.
-Validated by: tests/studies/test_design.py
+Validated by: tests/studies/test_combinations.py
 """
 
 import math

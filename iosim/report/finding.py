@@ -214,6 +214,8 @@ def least(
             f"{word} {noun}: {_listed(names)}, which cannot be told apart "
             f"({_range(best.mean, max(values.mean for values in equals), show)})"
         )
+    if worst in equals:  # its mean is the greatest, and may be so by chance
+        return [f"{start}."]
     factor = f"{float(f'{worst.mean / best.mean:.2g}'):,g}" if best.mean else "1"
     more = "" if factor == "1" else f", {factor} times {times}"
     return [f"{start}; {most}: {worst.label}, {show(worst.mean)}{more}."]

@@ -60,6 +60,14 @@ def test_what_cannot_be_told_apart_is_not() -> None:
     )
 
 
+def test_who_may_be_the_best_is_not_called_the_worst() -> None:
+    # c's mean is the greatest, but c varies too much; b is certainly worse than a.
+    text = said(model("a", [1, 1.1, 1.2]), model("b", [2, 2.1, 2.2]), model("c", [1, 1.2, 9]))
+    assert text == (
+        "Fewest context switches per request: a and c, which cannot be told apart (1.10 to 3.73)."
+    )
+
+
 def test_pairs_tell_apart_what_intervals_do_not() -> None:
     # Each replication has its own level; in each, b needs a tenth more.
     a, b = [1.0, 2.0, 3.0], [1.1, 2.1, 3.1]

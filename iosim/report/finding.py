@@ -19,7 +19,7 @@ from iosim.report.limiter import limiter
 from iosim.report.table import per_request, traffic
 from iosim.results import ModelResult, Results
 from iosim.statistics import paired_difference
-from iosim.units import format_duration_ns, format_percent
+from iosim.units import format_count, format_duration_ns, format_percent
 
 KEEPS_UP = 0.95
 """A server that answers less than this part of an open workload does not keep up."""
@@ -34,11 +34,15 @@ class Values:
     values: dict[int, float | None]
 
 
+PERCENTILES = ("p99", "p90", "p50")
+
+
 def findings(results: Results) -> list[str]:
-    """Sentences on who failed to keep up, and on who does with least."""
+    """Sentences on who carries the load, who answers soonest, and who does with least."""
     models = [model for model in results.models if model.records and not model.error]
-    found = list(_overload(results, models))
+    found = [*_carried(results, models), *_overload(results, models)]
     if len(models) > 1:
+        found += _soonest(results, models)
         one = traffic(results.scenario).removesuffix("s")
         cpu = f"CPU time per {one}"
         found += least(_all(models, "cpu_time_per_request_ns"), "Least", cpu, format_duration_ns)
@@ -47,13 +51,71 @@ def findings(results: Results) -> list[str]:
     return found + list(_held_back(results, models))
 
 
+def _carried(results: Results, models: list[ModelResult]) -> Iterable[str]:
+    """Who meets all objectives under this load, and who does not."""
+    slos = [slo.text for slo in results.scenario.slos]
+    if not slos or not models or results.saturation:
+        return
+    carry: list[str] = []
+    fail: list[str] = []
+    unknown: list[str] = []
+    for model in models:
+        verdicts = {model.verdicts[text] for text in slos}
+        kind = fail if "fail" in verdicts else carry if verdicts == {"pass"} else unknown
+        kind.append(model.label)
+    load = f"{_load(results, models)} under {_listed(slos)}"
+    if carry:
+        parts = [f"{_listed(carry)} {'carries' if len(carry) == 1 else 'carry'} {load}"]
+        if fail:
+            parts.append(f"{_listed(fail)} {'does' if len(fail) == 1 else 'do'} not")
+    elif fail:
+        nobody = "Not one model carries" if not unknown else f"{_listed(fail)} cannot carry"
+        parts = [f"{nobody} {load}"]
+    else:
+        parts = [f"Who carries {load} cannot be told yet"]
+    if unknown and (carry or fail):
+        parts.append(f"of {_listed(unknown)} it cannot be told yet")
+    yield "; ".join(parts) + "."
+
+
+def _load(results: Results, models: list[ModelResult]) -> str:
+    """What was asked of all alike: so many requests a second, if that does not depend on them."""
+    if not _is_open(results):
+        return "the load"
+    records = models[0].records
+    ns = sum(record.duration_ns for record in records)
+    per_s = sum(record.offered for record in records) / ns * 1e9
+    return f"{format_count(per_s)} {traffic(results.scenario)}/s"
+
+
+def _is_open(results: Results) -> bool:
+    # In a closed workload every user always waits for something.
+    options = results.scenario.workload.options
+    return hasattr(options, "connections") and not hasattr(options, "users")
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _soonest(results: Results, models: list[ModelResult]) -> list[str]:
+    """Who answers soonest of those that keep up: by the highest percentile that all have."""
+    keep_up = [model for model in models if _in_time(results, model) >= KEEPS_UP]
+    items = traffic(results.scenario) == "items"
+    for percentile in PERCENTILES:
+        metric = f"response_time_{percentile}_ns"
+        if any(None in model.values.get(metric, (None,)) for model in keep_up):
+            continue
+        noun = f"{percentile} from made to used" if items else f"{percentile} response time"
+        values = _all(keep_up, metric)
+        return least(values, "Shortest", noun, format_duration_ns, "longest", "as long")
+    return []
+
+
 def _in_time(results: Results, model: ModelResult) -> float:
     """The part of what was asked that was answered in time."""
     offered = sum(record.offered for record in model.records)
-    # In a closed workload every user always waits for something.
-    options = results.scenario.workload.options
-    is_open = hasattr(options, "connections") and not hasattr(options, "users")
-    waiting = sum(record.in_flight for record in model.records) if is_open else 0
+    waiting = sum(record.in_flight for record in model.records) if _is_open(results) else 0
     lost = sum(record.refused + record.timed_out for record in model.records)
     return 1 - (lost + waiting) / offered if offered else 1.0
 
@@ -121,7 +183,12 @@ def _all(models: Iterable[ModelResult], metric: str) -> list[Values]:
 
 
 def least(
-    of_models: Iterable[Values], word: str, noun: str, show: Callable[[float], str]
+    of_models: Iterable[Values],
+    word: str,
+    noun: str,
+    show: Callable[[float], str],
+    most: str = "most",
+    times: str = "as much",
 ) -> list[str]:
     """Who has the least of something, with whom it may be shared, and who has the most."""
     found = sorted(of_models, key=lambda values: values.mean)
@@ -131,7 +198,7 @@ def least(
     if len(best.values) < 2:
         return [
             f"In this one replication {best.label} had the {word.lower()} {noun} "
-            f"({show(best.mean)}) and {worst.label} the most ({show(worst.mean)}); more "
+            f"({show(best.mean)}) and {worst.label} the {most} ({show(worst.mean)}); more "
             "replications would tell whether that is chance."
         ]
     equals = [other for other in found[1:] if not _differs(best, other)]
@@ -144,12 +211,14 @@ def least(
     else:
         names = [best.label, *(values.label for values in equals)]
         start = (
-            f"{word} {noun}: {', '.join(names[:-1])} and {names[-1]}, which cannot be told apart "
+            f"{word} {noun}: {_listed(names)}, which cannot be told apart "
             f"({_range(best.mean, max(values.mean for values in equals), show)})"
         )
+    if worst in equals:  # its mean is the greatest, and may be so by chance
+        return [f"{start}."]
     factor = f"{float(f'{worst.mean / best.mean:.2g}'):,g}" if best.mean else "1"
-    more = "" if factor == "1" else f", {factor} times as much"
-    return [f"{start}; most: {worst.label}, {show(worst.mean)}{more}."]
+    more = "" if factor == "1" else f", {factor} times {times}"
+    return [f"{start}; {most}: {worst.label}, {show(worst.mean)}{more}."]
 
 
 def _range(low: float, high: float, show: Callable[[float], str]) -> str:

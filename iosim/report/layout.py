@@ -115,10 +115,9 @@ def lay_out(table: Table, style: Style | None = None, width: int = WIDTH) -> lis
     # What a wider terminal has more is the labels'.
     most = LONGEST_LABEL + max(0, width - WIDTH)
     label_width = max(min(most, longest), len(table.columns[0].short))
-    own = [_width(table, index) for index in range(1, len(table.columns))]
-    gap = 2 if label_width + sum(own) + 2 * len(own) <= width else 1
-    widths = [each + gap for each in own]
-    _make_room_for_groups(table.columns[1:], widths, gap)
+    gap, widths = 2, _widths(table, 2)
+    if label_width + sum(widths) > width:
+        gap, widths = 1, _widths(table, 1)
     label_width = min(label_width, max(width - sum(widths), SHORTEST_LABEL))
     lines = [style.strong(table.title)] if table.title else []
     groups = _group_line(table.columns[1:], widths, gap)
@@ -131,6 +130,13 @@ def lay_out(table: Table, style: Style | None = None, width: int = WIDTH) -> lis
     for note in table.notes:
         lines += [style.faint(line) for line in wrap(note, width)]
     return lines
+
+
+def _widths(table: Table, gap: int) -> list[int]:
+    """Of each column but the first, with `gap` before it."""
+    widths = [_width(table, index) + gap for index in range(1, len(table.columns))]
+    _make_room_for_groups(table.columns[1:], widths, gap)
+    return widths
 
 
 def _width(table: Table, index: int) -> int:

@@ -63,7 +63,19 @@ def _cores(model: ModelResult) -> str | None:
         return None
     cores = _number_of_cores(model)
     whose = "its one core was" if cores == 1 else f"all {cores} cores were"
-    return f"{whose} busy {format_percent(busy)} of the time"
+    return f"{whose} busy {format_percent(busy)} of the time{_overhead(model)}"
+
+
+def _overhead(model: ModelResult) -> str:
+    """What most of the cores' time went into beside the program itself, if it is much."""
+    shares = {
+        what: sum(_mean(model, f"cpu_{cause}_fraction") for cause in causes)
+        for what, causes in OVERHEADS.items()
+    }
+    largest = max(shares, key=lambda what: shares[what])
+    if shares[largest] < MUCH:
+        return ""
+    return f", {format_percent(shares[largest])} of it with {largest}"
 
 
 def _number_of_cores(model: ModelResult) -> int:
@@ -121,6 +133,16 @@ def _for_a_thread(model: ModelResult) -> str:
     whom = "its one thread" if count == 1 else f"one of its {count} threads"
     return f"went into waiting for {whom}, taken by other requests"
 
+
+OVERHEADS = {
+    "switches and what they cost the caches": ("switch", "refill"),
+    "syscalls": ("syscall",),
+    "interrupts": ("softirq",),
+}
+"""Causes of CPU time that are not the program's own work."""
+
+MUCH = 0.1
+"""A part of the cores' time that is worth a word."""
 
 PARTS: dict[str, Callable[[ModelResult], str]] = {
     "client": lambda model: "went into waiting at the client for the connection",

@@ -128,3 +128,17 @@ def test_where_there_is_colour(
     stream = io.StringIO()
     monkeypatch.setattr(stream, "isatty", lambda: terminal, raising=False)
     assert style_for(stream).colour is colour
+
+
+def test_a_label_is_not_broken_where_a_narrower_gap_spares_it() -> None:
+    # The group is wider than its columns, which counts: with gaps of two, 78 would be needed.
+    grouped = (
+        Column("first", group="a wide group name"),
+        Column("other", group="a wide group name"),
+    )
+    wide = (Column("0123456789"),) * 4
+    cells = (Cell("1"),) * 6
+    table = Table("", (Column("model"), *grouped, *wide), ((Cell("coroutines!"), *cells),))
+    lines = lay_out(table, width=74)
+    assert lines[-1].startswith("coroutines! ")
+    assert max(map(len, lines)) == 73

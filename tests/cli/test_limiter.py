@@ -5,6 +5,10 @@ import re
 import pytest
 from commandline import TINY, run
 
+from iosim.report.limiter import limiter
+from iosim.scenario import from_data
+from iosim.simulation import simulate
+
 LOOP = """\
 machine: {cores: 4}
 server:
@@ -110,3 +114,30 @@ def test_who_fails_an_objective_is_told_too() -> None:
 
 def test_who_keeps_up_has_nothing_to_be_told() -> None:
     assert "What holds" not in told(TINY)
+
+
+@pytest.mark.parametrize(
+    ("handler", "with_what"),
+    [
+        (
+            [{"cpu": "1us"}, {"call": "db"}],
+            r", [1-9]\d\.\d% of it with switches and what they cost",
+        ),
+        ([{"cpu": "400us"}], r"of the time\Z"),
+    ],
+)
+def test_what_the_cores_are_busy_with_is_told_if_it_is_not_the_program(
+    handler: list[dict[str, str]], with_what: str
+) -> None:
+    scenario = from_data(
+        {
+            "server": {"handler": handler},
+            "devices": {"db": {"remote": {"latency": "50us"}}},
+            "workload": {"closed": {"users": 50, "think": "0ms"}},
+            "models": ["blocking"],
+            "run": {"duration": "20ms", "warm_up": "none", "replications": 1},
+        }
+    )
+    found = limiter(simulate(scenario).models[0])
+    assert found is not None and found.full
+    assert re.search(with_what, found.evidence), found.evidence

@@ -145,7 +145,7 @@ def _told(effect: Effect) -> str:
     counts = [
         f"{title_of(name)} {_value(count.a)} to {_value(count.b)}"
         for name, count in effect.counts.items()
-        if count.shown
+        if count.shown and _value(count.a) != _value(count.b)
     ]
     return f"{effect.label}: {'; '.join([*told, *counts])}."
 

@@ -29,7 +29,7 @@ def test_the_command_reads_files_and_models_of_them(tmp_path: Path) -> None:
     assert "blocking" in one.out and "| utilization |" in one.out
     for wrong, told in (
         ((f"{a}:cor", b), "did you mean 'coro'?"),
-        ((a, b, "--metric", "p98"), "did you mean 'p9"),
+        ((a, b, "--metric", "mea"), "did you mean 'mean'?"),
         ((a, b, "--metric", "memory_nothing_bytes"), "expected a metric that both have"),
         ((a, tmp_path / "none.json"), "cannot be read"),
         ((a, b, "--export", "x.txt"), "expected a file that ends in one of"),

@@ -45,7 +45,7 @@ def test_either_changes_or_sensitivity_are_asked_for() -> None:
 
 
 def test_sensitivity_is_shown_as_a_tornado() -> None:
-    brief = TINY.replace("duration: 20ms", "duration: 4ms")
+    brief = TINY.replace("duration: 20ms, replications: 2", "duration: 4ms, replications: 1")
     args = ("--sensitivity", "--metric", "cpu_time_per_request_ns", "--model", "epoll")
     done = iosim("what-if", "-", "--jobs", 1, *args, stdin=brief)
     assert done.code == 0

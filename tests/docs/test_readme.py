@@ -120,6 +120,8 @@ def call(line: str) -> None:
         arguments += ["--set", "run.duration=5ms", "--jobs", "1"]
         if "--precision" not in arguments:
             arguments += ["--replications", "2"]
+    if arguments[:1] in (["what-if"], ["rerun"]):
+        arguments += ["--jobs", "1"]
     if arguments[:1] == ["measure"]:
         if len(os.sched_getaffinity(0)) < 2:
             return  # the page says that it needs two cores

@@ -68,7 +68,7 @@ def test_whether_a_cost_is_touched_is_exact() -> None:
     """Each cost by itself says the same as the groups did."""
     small = scenario("epoll", run={"duration": "2ms", "replications": 1, "warm_up": "none"})
     costs = load_profile("reference")
-    some = COST_NAMES[::9]
+    some = COST_NAMES[::15]
     paid = set(touched(small, costs))
     from iosim.studies.variants import Variant, simulated
 
@@ -130,8 +130,8 @@ def test_an_order_that_holds_is_said_to_hold() -> None:
 
 
 def test_a_metric_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(UsageError, match="did you mean 'p99'"):
-        sensitivity(scenario(), "p9")
+    with pytest.raises(UsageError, match="did you mean 'mean'"):
+        sensitivity(scenario(), "mea")
     with pytest.raises(UsageError, match=r"epoll has no response_time_p99_9_ns: undefined"):
         sensitivity(scenario("epoll"), "p99.9", profile(syscall=(0, 10)))
 

@@ -44,6 +44,7 @@ SAYS: Final[Mapping[str, str]] = MappingProxyType(
         "connection refill": "the connection's data comes to the cache",
         "consume": "uses the item",
         "context switch": "the core switches to it",
+        "message": "finds whose the message is, and what to answer",
         "coroutine switch": "resumes a coroutine, in user space",
         "create a kernel thread": "starts a thread of the kernel",
         "enter and leave a syscall": "the runtime notes a syscall",

@@ -1,6 +1,5 @@
 """From rows and runs to a profile and its file, without measuring anything."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 from synthetic import machine, rows
 
-from iosim.calibration import calibrating, light_runs, macro
+from iosim.calibration import calibrating, light_runs, macro, noise, probing
 from iosim.calibration.calibrating import STEPS, Calibration, calibrate, fitted, replayable
 from iosim.calibration.light_runs import LightRuns
 from iosim.calibration.macro import FLOORS, Observed
@@ -176,14 +175,13 @@ def test_all_is_measured_and_progress_rises(monkeypatch: pytest.MonkeyPatch) -> 
         runs.skipped["blocking, cpython"] = "no compiler"
         return runs
 
-    noise = SimpleNamespace(
+    heard = SimpleNamespace(
         lengths_ns=((0.0, 100), (1.0, 300)), gaps_ns=((0.0, 50), (1.0, 950)), share=0.3,
         stationary=False,
     )  # fmt: skip
-    recording = SimpleNamespace(record=lambda quick: noise, warnings=lambda found: ["it changed"])
-    probing = SimpleNamespace(probe=probe)
-    monkeypatch.setitem(sys.modules, "iosim.calibration.probing", probing)  # type: ignore[arg-type]
-    monkeypatch.setitem(sys.modules, "iosim.calibration.noise", recording)  # type: ignore[arg-type]
+    monkeypatch.setattr(probing, "probe", probe)
+    monkeypatch.setattr(noise, "record", lambda quick: heard)
+    monkeypatch.setattr(noise, "warnings", lambda found: ["it changed"])
     monkeypatch.setattr(calibrating.light_runs, "observe", observe)
     told: list[tuple[int, int]] = []
     found = calibrate(quick=True, progress=lambda done, total: told.append((done, total)))

@@ -145,7 +145,7 @@ def fitted(
         noise=noise,
         fitted_on=in_situ.runs,
     )
-    return Calibration(profile, rows, solved, in_situ, warnings=tuple(_warnings(solved, in_situ)))
+    return Calibration(profile, rows, solved, in_situ, warnings=tuple(doubts(solved, in_situ)))
 
 
 DOUBTFUL = 3.0
@@ -154,7 +154,8 @@ UNBELIEVABLE = 3.0
 """Prior widths from which on a factor is told to be strange."""
 
 
-def _warnings(solved: Solved, in_situ: InSitu) -> Iterable[str]:
+def doubts(solved: Solved, in_situ: InSitu) -> Iterable[str]:
+    """Why not to believe what has been fitted."""
     if not in_situ.runs:
         yield "no real server was run undisturbed: nothing tells what costs are inside one"
     for factor in in_situ.factors:

@@ -15,7 +15,6 @@ Validated by: tests/calibration/test_calibrating.py
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
-from importlib import import_module
 from math import log
 from pathlib import Path
 
@@ -70,8 +69,10 @@ def calibrate(quick: bool = False, progress: Progress | None = None) -> Calibrat
     Interrupted by the user while real servers run, it fits what has been measured, marked so;
     before that KeyboardInterrupt goes on. Raises UsageError if nothing can be measured here.
     """
+    from iosim.calibration.probing import probe
+
     told = _Stages(progress)
-    probed = import_module("iosim.calibration.probing").probe(quick, progress=told.stage(500))
+    probed = probe(quick, progress=told.stage(500))
     told.stage(100)
     noise, skipped, heard = _noise(quick)
     effort = light_runs.QUICK if quick else light_runs.FULL
@@ -87,16 +88,17 @@ def calibrate(quick: bool = False, progress: Progress | None = None) -> Calibrat
 
 def _noise(quick: bool) -> tuple[HostNoise | None, dict[str, str], list[str]]:
     """What the host takes away, or why that is not known; and why not to believe it."""
-    recording = import_module("iosim.calibration.noise")
+    from iosim.calibration import noise
+
     try:
-        found = recording.record(quick)
+        found = noise.record(quick)
     except MeasurementError as error:
         return None, {"host noise": str(error)}, []
     if not found.lengths_ns or not found.gaps_ns:
         return None, {}, []  # nothing was stolen: the reference's costs of it stay
     length_ns, gap_ns = replayable(found.lengths_ns), replayable(found.gaps_ns)
-    noise = HostNoise(length_ns, gap_ns, round(found.share, 6), found.stationary)
-    return noise, {}, list(recording.warnings(found))
+    heard = HostNoise(length_ns, gap_ns, round(found.share, 6), found.stationary)
+    return heard, {}, noise.warnings(found)
 
 
 def replayable(quantiles: Iterable[tuple[float, int]]) -> Table:
@@ -143,7 +145,7 @@ def fitted(
         noise=noise,
         fitted_on=in_situ.runs,
     )
-    return Calibration(profile, rows, solved, in_situ, warnings=tuple(_warnings(solved, in_situ)))
+    return Calibration(profile, rows, solved, in_situ, warnings=tuple(doubts(solved, in_situ)))
 
 
 DOUBTFUL = 3.0
@@ -152,7 +154,8 @@ UNBELIEVABLE = 3.0
 """Prior widths from which on a factor is told to be strange."""
 
 
-def _warnings(solved: Solved, in_situ: InSitu) -> Iterable[str]:
+def doubts(solved: Solved, in_situ: InSitu) -> Iterable[str]:
+    """Why not to believe what has been fitted."""
     if not in_situ.runs:
         yield "no real server was run undisturbed: nothing tells what costs are inside one"
     for factor in in_situ.factors:

@@ -64,8 +64,8 @@ PARAMETERS = (
     Parameter("wake-up latency", ("idle_exit",), 0.4),
     Parameter("CPU per sleep", ("idle_exit_charged", "cold_execution"), 0.5),
     Parameter("socket calls", ("recvfrom", "sendto"), 0.3),
-    Parameter("work by request", ("request",), 0.7),
-    Parameter("work by request in CPython", ("cpython_request", "cpython_call"), 0.5),
+    Parameter("work by message", ("message",), 0.7),
+    Parameter("work by message in CPython", ("cpython_message",), 0.7),
 )
 
 

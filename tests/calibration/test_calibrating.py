@@ -1,6 +1,5 @@
 """From rows and runs to a profile and its file, without measuring anything."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,10 +9,10 @@ import numpy as np
 import pytest
 from synthetic import machine, rows
 
-from iosim.calibration import calibrating, light_runs, macro
+from iosim.calibration import calibrating, light_runs, macro, noise, probing
 from iosim.calibration.calibrating import STEPS, Calibration, calibrate, fitted, replayable
 from iosim.calibration.light_runs import LightRuns
-from iosim.calibration.macro import FLOORS, Observed
+from iosim.calibration.macro import FLOORS, Factor, Observed
 from iosim.calibration.rows import read
 from iosim.errors import UsageError
 from iosim.host_noise import MILLION, HostNoise
@@ -131,18 +130,16 @@ class TestWarnings:
         assert any("contradict" in text and "epoll_wait n=" in text for text in told)
         assert not any("contradict" in text for text in fitted(good).warnings)
 
-    def test_factors_that_nobody_would_believe_are_told(self) -> None:
-        reference = load("reference")
-        rng = np.random.default_rng(1)
-        sound = rows(reference, machine(reference, rng), rng)
-        p50 = "response_time_p50_ns"
-        runs = [
-            replace(one, values={**one.values, p50: (4 * one.values[p50][0],)})
-            for one in observed()
-        ]
-        told = fitted(sound, runs).warnings
-        assert any("is not to be believed" in text for text in told)
-        assert any("no real server was run" in text for text in fitted(sound).warnings)
+    def test_factors_that_nobody_would_believe_are_told(self, calibration: Calibration) -> None:
+        for factor, told in ((5.0, True), (2.0, False)):
+            found = Factor(macro.PARAMETERS[0], factor, 0.1, True, ())
+            in_situ = replace(calibration.in_situ, factors=(found,))
+            texts = calibrating.doubts(calibration.solved, in_situ)
+            assert any("is not to be believed" in text for text in texts) == told
+
+    def test_a_machine_on_which_no_server_ran_is_told(self, calibration: Calibration) -> None:
+        texts = calibrating.doubts(calibration.solved, macro.InSitu())
+        assert any("no real server was run" in text for text in texts)
 
     def test_rows_that_nobody_knows_are_refused(self) -> None:
         rng = np.random.default_rng(1)
@@ -176,14 +173,13 @@ def test_all_is_measured_and_progress_rises(monkeypatch: pytest.MonkeyPatch) -> 
         runs.skipped["blocking, cpython"] = "no compiler"
         return runs
 
-    noise = SimpleNamespace(
+    heard = SimpleNamespace(
         lengths_ns=((0.0, 100), (1.0, 300)), gaps_ns=((0.0, 50), (1.0, 950)), share=0.3,
         stationary=False,
     )  # fmt: skip
-    recording = SimpleNamespace(record=lambda quick: noise, warnings=lambda found: ["it changed"])
-    probing = SimpleNamespace(probe=probe)
-    monkeypatch.setitem(sys.modules, "iosim.calibration.probing", probing)  # type: ignore[arg-type]
-    monkeypatch.setitem(sys.modules, "iosim.calibration.noise", recording)  # type: ignore[arg-type]
+    monkeypatch.setattr(probing, "probe", probe)
+    monkeypatch.setattr(noise, "record", lambda quick: heard)
+    monkeypatch.setattr(noise, "warnings", lambda found: ["it changed"])
     monkeypatch.setattr(calibrating.light_runs, "observe", observe)
     told: list[tuple[int, int]] = []
     found = calibrate(quick=True, progress=lambda done, total: told.append((done, total)))

@@ -12,7 +12,7 @@ REFERENCE = load("reference")
 SCENARIO = (
     "server: {handler: [{cpu: 20us}]}\n"
     "workload: {open: {rate: 5k/s, connections: {total: 16}}}\n"
-    "models: [epoll]\nrun: {duration: 40ms, seed: 3}\n"
+    "models: [epoll]\nrun: {duration: 40ms, warm_up: 10ms, seed: 3}\n"
 )
 
 

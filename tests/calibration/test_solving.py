@@ -151,3 +151,14 @@ def test_rows_that_contradict_each_other_widen_the_errors(reference: Profile) ->
     assert odd.birge > 3
     assert odd.costs["syscall"].error > 2 * sound.costs["syscall"].error
     assert max(map(abs, odd.misfit.values())) > 0.2 > max(map(abs, sound.misfit.values()))
+
+
+def test_a_cost_is_between_what_is_measured_and_what_was_known(reference: Profile) -> None:
+    """One row of one cost: the mean of both logarithms, each weighted by its precision."""
+    told = row(1, "null_syscall getppid", 300)
+    (one,) = measured([told])
+    found = solve(reference, [told]).costs["syscall"]
+    of_row, of_prior = one.sigma**-2, found.prior**-2
+    assert isinstance(found.value, int)
+    assert log(found.value / 100) == pytest.approx(log(3) * of_row / (of_row + of_prior), abs=0.003)
+    assert found.error == pytest.approx((of_row + of_prior) ** -0.5, rel=1e-3)

@@ -6,7 +6,8 @@ mean over no requests. A metric whose name depends on the run (a syscall, a devi
 announced in `PATTERNS` with a placeholder instead. Where a value may be missing for a
 reason of its own, `undefined(name, record)` says it; where objectives must not be held
 against the value that is shown, `promised(record)` yields the one they are held against.
-Percentiles, computed when asked for, are `percentile_named`, `promised_percentile` and `needed`.
+Percentiles computed when asked for are `percentile_named` and `promised_percentile`; how many
+responses one needs, `responses_for`.
 
 Nothing here knows whether a record was simulated or measured.
 
@@ -75,14 +76,15 @@ def promised(record: Record, name: str) -> float | None:
     return 0.0  # only other replications have it: none of that syscall, or of that memory
 
 
-def responses_needed(name: str) -> int | None:
-    """How many responses a replication must have for this metric; None if any number will do."""
+def responses_for(name: str, record: Record) -> tuple[int, int] | None:
+    """How many responses a record has for this metric, and how many it needs; None of others."""
     from iosim.plugins import kinds
 
     for family in kinds("metrics").values():
-        if hasattr(family, "percentile_named") and (found := family.percentile_named(name)):
-            count: int = family.needed(found[0])
-            return count
+        if hasattr(family, "responses_for"):
+            found: tuple[int, int] | None = family.responses_for(name, record)
+            if found is not None:
+                return found
     return None
 
 

@@ -32,6 +32,15 @@ def measure(record: Record) -> Values:
         yield f"{head}_completed", one.completed
 
 
+def responses_for(name: str, record: Record) -> tuple[int, int] | None:
+    """How many responses there are for a class's percentile, and how many it needs."""
+    for class_name, one in record.classes.items():
+        for percentile, q in PERCENTILES.items():
+            if name == f"class_{class_name}_response_time_{percentile}_ns":
+                return one.responses.count, needed(q)
+    return None
+
+
 def undefined(name: str, record: Record) -> str | None:
     """Why a percentile of a class does not exist, and how long a run would give it."""
     for class_name, one in record.classes.items():

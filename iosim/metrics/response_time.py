@@ -105,6 +105,12 @@ def promised_percentile(q: float, record: Record) -> float | None:
     return _promised(record, q, _unanswered(record))
 
 
+def responses_for(name: str, record: Record) -> tuple[int, int] | None:
+    """How many responses there are for a percentile, and how many it needs; None of others."""
+    found = percentile_named(name)
+    return None if found is None else (record.responses.count, needed(found[0]))
+
+
 def _unanswered(record: Record) -> int:
     """How many requests of the window got no answer."""
     lost = record.refused + record.timed_out

@@ -57,14 +57,10 @@ def _highest(plan: Plan) -> Table:
         rows,
         (
             "today: the verdict on today's load. carries: the highest load of which the 95% "
-            f"interval of every objective passes, to {100 * _resolution(plan):g}%; fails at: the "
+            f"interval of every objective passes, to {100 * plan.resolution:g}%; fails at: the "
             "lowest above it that fails; between the two nothing is proved.",
         ),
     )
-
-
-def _resolution(plan: Plan) -> float:
-    return plan.models[0].capacity.resolution
 
 
 def _highest_row(model: ModelPlan, plan: Plan, shown: str) -> tuple[Cell, ...]:

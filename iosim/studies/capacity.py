@@ -26,11 +26,13 @@ from iosim.scenario import Scenario
 from iosim.slo import parse_slo
 from iosim.studies.limiting import Use, fullest
 from iosim.studies.load import at_load, load_of
-from iosim.studies.probing import MOST_REQUESTS_A_RUN, Effort, Outcome, Probe, Run, probe
+from iosim.studies.probing import KEEPS_UP, MOST_REQUESTS_A_RUN, Effort, Outcome, Probe, Run, probe
 
 DOWN = (2, 8, 64, 1024)
 """Below today's load the search tries these parts of it."""
 UP_AT_MOST = 2**20
+CLEARLY_TOO_MUCH = 3
+"""So many doublings at most to find a load that fails, not only one that is left open."""
 
 Search = Generator[list[Run], list[Outcome], "Capacity"]
 
@@ -99,7 +101,8 @@ def _stops(failed: Probe) -> Use | None:
     """What is used up at a load that is too much."""
     if failed.error is not None and not failed.uses:
         return Use("error", "error", 1.0, failed.error)
-    metrics = {parse_slo(line).metric for line in failed.failing if "<" in line}
+    given = [line for line in failed.unmet if line != KEEPS_UP.text]
+    metrics = set() if failed.replications == 0 else {parse_slo(line).metric for line in given}
     if any(metric.startswith("memory_") for metric in metrics) and failed.memory is not None:
         return failed.memory
     for use in failed.uses:
@@ -145,6 +148,7 @@ def highest_load(scenario: Scenario, effort: Effort, resolution: float) -> Searc
         low, high = yield from _downwards(attempt, today)
     elif high is None:
         low, high = yield from _upwards(attempt, low, scenario)
+    yield from _until_it_fails(attempt, tried, scenario)
     while low is not None and high is not None and high.load / low.load > 1 + resolution:
         middle = yield from attempt(sqrt(low.load * high.load))
         if middle.load in (low.load, high.load):
@@ -160,6 +164,7 @@ def _wants_more(failed: Probe) -> bool:
 
 
 Attempt = Callable[[float], Generator[list[Run], list[Outcome], Probe]]
+Attempts = Generator[list[Run], list[Outcome], None]
 Bracket = Generator[list[Run], list[Outcome], "tuple[Probe | None, Probe | None]"]
 
 
@@ -178,6 +183,15 @@ def _upwards(attempt: Attempt, start: Probe, scenario: Scenario) -> Bracket:
             return None, last
         factor *= 2
     return low, None
+
+
+def _until_it_fails(attempt: Attempt, tried: dict[float, Probe], scenario: Scenario) -> Attempts:
+    """Where all is left undecided above the load that passes, a load that is clearly too much."""
+    last = max(tried.values(), key=lambda each: each.load)
+    for _ in range(CLEARLY_TOO_MUCH):
+        if last.verdict != "inconclusive" or not _simulable(scenario, 2 * last.load):
+            break
+        last = yield from attempt(2 * last.load)
 
 
 def _simulable(scenario: Scenario, load: float) -> bool:

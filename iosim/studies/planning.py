@@ -100,6 +100,8 @@ class Plan:
     """What would carry today's load, the cheapest first."""
     interrupted: bool = False
     warnings: tuple[str, ...] = ()
+    resolution: float = RESOLUTION
+    """How near the highest loads were wanted, a ratio."""
 
     @property
     def load(self) -> float:
@@ -200,6 +202,7 @@ def plan(
         offers=_offers(scenario, models, prices) if prices is not None else (),
         interrupted=interrupted,
         warnings=warnings,
+        resolution=resolution,
     )
 
 

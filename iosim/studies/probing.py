@@ -26,12 +26,12 @@ Validated by: tests/studies/test_plan_probing.py
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from math import ceil, isfinite
+from math import ceil, isfinite, sqrt
 from typing import Any
 
 from iosim.errors import SimulationError, WorkerDied
 from iosim.machine.costs import Costs
-from iosim.metrics import promised, responses_needed
+from iosim.metrics import promised, responses_for
 from iosim.record import Record
 from iosim.recording import Observation, cut_warm_up
 from iosim.results import ModelResult, model_result
@@ -47,6 +47,7 @@ KEEPS_UP = Slo("keeps up", "backlog", "<=", 0.01)
 """An objective besides the given ones: what is left over, as a part of what was asked."""
 
 MOST_REQUESTS_A_RUN = 5_000_000
+MUCH_LONGER = 10.0
 LONGER_AT_ONCE = 1.3
 """A run that is made longer for a percentile gets so much more than it seems to need."""
 
@@ -94,6 +95,11 @@ class Probe:
     def failing(self) -> tuple[str, ...]:
         """The objectives that fail."""
         return tuple(text for text, verdict in self.verdicts.items() if verdict == "fail")
+
+    @property
+    def unmet(self) -> tuple[str, ...]:
+        """The objectives that do not pass."""
+        return tuple(text for text, verdict in self.verdicts.items() if verdict != "pass")
 
 
 def probe(scenario: Scenario, effort: Effort) -> Generator[list[Run], list[Outcome], Probe]:
@@ -188,7 +194,7 @@ def _behind_in(record: Record) -> float | None:
         return None
     # Little's law: the requests that are under way all the time.
     usual = record.responses.total_ns / record.window_ns if record.window_ns else 0.0
-    chance: float = 2 * max(usual, 1.0) ** 0.5  # of a Poisson number, as where nobody waits
+    chance = 2 * sqrt(max(usual, 1.0))  # of a Poisson number, as where nobody waits
     return max(0.0, record.in_flight - usual - chance) / record.offered
 
 
@@ -236,18 +242,15 @@ def _long_enough(scenario: Scenario, result: ModelResult) -> int:
     """How long a run must be for the percentiles of the objectives, in ns."""
     duration_ns = scenario.run.duration
     wanted_ns = duration_ns
-    answered = [record.responses.count for record in result.records]
     for slo in scenario.slos:
-        requests = responses_needed(slo.metric)
-        if requests is None or not any(promised(r, slo.metric) is None for r in result.records):
-            continue
-        if not any(record.offered for record in result.records):
-            wanted_ns = 10 * duration_ns  # nobody has asked anything yet
-        elif min(answered, default=0) and requests <= MOST_REQUESTS_A_RUN:
-            # A window is the rest of a run: at least half of it.
-            factor = max(1.1, LONGER_AT_ONCE * requests / min(answered))
-            wanted_ns = max(wanted_ns, ceil(duration_ns * factor))
-    return min(wanted_ns, LONGEST_NS)
+        short = [record for record in result.records if promised(record, slo.metric) is None]
+        counts = [found for record in short if (found := responses_for(slo.metric, record))]
+        for there, needed in counts:
+            # Of none it is only known that there should be more.
+            factor = max(1.1, LONGER_AT_ONCE * needed / there) if there else MUCH_LONGER
+            if needed <= MOST_REQUESTS_A_RUN and duration_ns < LONGEST_NS / factor:
+                wanted_ns = max(wanted_ns, ceil(duration_ns * factor))
+    return wanted_ns
 
 
 # --------------------------------------------------------------------------- many at once

@@ -30,6 +30,7 @@ def calling(latency: str, *models: Any, rate: str = "1k/s", **device: Any) -> Us
         devices={"db": {"remote": {"latency": latency, **device}}},
         workload={"open": {"rate": rate, "connections": {"total": 400}}},
         slo=["p50 < 20ms"],
+        run={"duration": "60ms", "replications": 3},
     )
 
 

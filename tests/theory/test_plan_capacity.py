@@ -57,7 +57,7 @@ def one_server() -> Capacity:
 def several_servers() -> Capacity:
     load = Load(SERVICE_NS, 0.45, SERVERS)
     device: dict[str, Any] = {"latency": {"exponential": "100us"}, "concurrency": SERVERS}
-    scenario = load.scenario([{"call": "service"}], 5_000, devices={"service": {"remote": device}})
+    scenario = load.scenario([{"call": "service"}], 4_000, devices={"service": {"remote": device}})
     return searched(scenario, "p95 < 500us")
 
 

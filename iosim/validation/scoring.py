@@ -264,10 +264,12 @@ def _figure(comparison: Comparison, metric: str, called: str, fitted: bool) -> F
 
 def undisturbed(side: Side, metric: str) -> tuple[float | None, ...]:
     """The values of a side's replications that nothing disturbed; None for the others."""
-    disturbed = side.disturbed or ((),) * len(side.values.get(metric, ()))
+    values = side.of(metric)
+    harmless = frozenset() if metric.startswith(RESPONSE) else LATE
+    # Of what it does not know a side has no values, however many replications it has.
     return tuple(
-        each if set(names) <= (frozenset() if metric.startswith(RESPONSE) else LATE) else None
-        for each, names in zip(side.values.get(metric, ()), disturbed, strict=True)
+        value if set(names) <= harmless else None
+        for value, names in zip(values, side.disturbed or ((),) * len(values), strict=False)
     )
 
 

@@ -180,3 +180,13 @@ def test_runs_that_the_profile_was_fitted_to_are_not_scored() -> None:
     assert found == [FITTED, None]
     found = [f.unscored for f in score(validation(used, other)).figures]
     assert found == [None, None]
+
+
+def test_what_only_one_side_knows_is_told_without_an_error() -> None:
+    real = side(disturbed=((), ("stolen",), ()), syscalls_per_request=2.0)
+    told = side(syscalls_per_request=2.5, syscalls_futex_per_request=0.5, events_per_wait=1.0)
+    found = {figure.metric: figure for figure in figures_of(comparison(real, told))}
+    assert found["events_per_wait"].error is None
+    assert found["events_per_wait"].unscored == DISTURBED
+    assert found["syscalls_futex_per_request"].error == 0.5  # it made none
+    assert found["syscalls_per_request"].relative_error == 0.25

@@ -26,9 +26,9 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import median, stdev
 
+from iosim.calibration.held_out import was_fitted
 from iosim.statistics import Estimate, not_negative, student_t
 from iosim.validation.cells import SATURATION
-from iosim.validation.grid import used_in_fit
 from iosim.validation.running import Comparison, Validation
 from iosim.validation.sides import Side
 
@@ -223,11 +223,14 @@ def score(validation: Validation) -> Scored:
             figure
             for comparison in validation.comparisons
             if comparison.error is None
-            for figure in figures_of(
-                comparison, used_in_fit(comparison.scenario, validation.profile)
-            )
+            for figure in figures_of(comparison, _is_fitted(validation, comparison))
         ),
     )
+
+
+def _is_fitted(validation: Validation, comparison: Comparison) -> bool:
+    (model,) = comparison.scenario.models
+    return was_fitted(validation.profile, comparison.scenario, model.kind)
 
 
 def figures_of(comparison: Comparison, fitted: bool = False) -> list[Figure]:

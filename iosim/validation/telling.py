@@ -90,7 +90,7 @@ def _held_out(assessment: Assessment) -> Iterator[str]:
     name = validation.profile.name
     if fitted:
         yield f"{len(fitted)} cells were used in the fit of {name}, and are not scored."
-    elif any(entry.how == "fitted" for entry in validation.profile.entries.values()):
+    elif validation.profile.fitted_on:
         yield f"All cells were held out: {name} was fitted to none of them."
     elif validation.comparisons:
         yield f"All cells were held out: {name} was not fitted to runs of real servers."

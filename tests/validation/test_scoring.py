@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from cases import REFERENCE, comparison, scenario, side, validation
 
+from iosim.profile import FittedOn
 from iosim.validation.cells import OWN, SATURATION, Load
 from iosim.validation.running import Comparison
 from iosim.validation.scoring import (
@@ -168,11 +169,7 @@ def test_an_error_of_a_run_is_no_figure() -> None:
 
 
 def test_runs_that_the_profile_was_fitted_to_are_not_scored() -> None:
-    entries = {
-        **REFERENCE.entries,
-        "idle_exit": replace(REFERENCE.entries["idle_exit"], how="fitted"),
-    }
-    fitted = replace(REFERENCE, entries=entries)
+    fitted = replace(REFERENCE, fitted_on=(FittedOn("epoll", "native", 16, 20_000, 5_000.0),))
     connections = {"open": {"rate": "5k/s", "connections": {"total": 16}}}
     used = pair(CPU, 10_000, 10_000, of=scenario(workload=connections))
     other = pair(CPU, 10_000, 10_000, of=scenario("select", workload=connections))

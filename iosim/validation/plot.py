@@ -145,6 +145,7 @@ def _against_each_other(
     loads = sorted({figure.comparison.cell.load for figure in figures}, key=str)
     for number, load in enumerate(loads):
         own = [figure for figure in figures if figure.comparison.cell.load == load]
+        colour = "C4" if load == SATURATION else f"C{number}"
         for scored in (True, False):
             chosen = [figure for figure in own if figure.is_scored is scored]
             if not chosen:
@@ -155,7 +156,7 @@ def _against_each_other(
                 marker="o",
                 linestyle="",
                 markersize=4,
-                color=f"C{number}",
+                color=colour,
                 fillstyle="full" if scored else "none",
                 label=f"{load}" if scored else f"{load}, not scored",
             )

@@ -1,10 +1,10 @@
 """A validation in tables: each cell's two sides, and what all of them come to.
 
     cell_tables(assessment)        measured and simulated side by side, a table for each cell
-    summary_tables(assessment)     errors by metric and by model, order, formula, explanations
-    sentences(assessment)          what it was, what was held out, and whether it is good enough
+    summary_tables(assessment)     errors by metric and by model, order, formula
 
-Scope: tables for terminal and Markdown alike (iosim/report/layout.py); files are export.py's.
+Scope: tables for terminal and Markdown alike (iosim/report/layout.py); sentences are telling.py's,
+files export.py's.
 Not done: nothing is judged here (scoring.py).
 Validated by: tests/validation/test_report.py
 """
@@ -19,7 +19,6 @@ from iosim.report.table import NONE, cell, duration, per_request, percent
 from iosim.statistics import Estimate
 from iosim.units import format_count
 from iosim.validation.assessing import Assessment
-from iosim.validation.attribution import Attribution
 from iosim.validation.formula import contests
 from iosim.validation.scoring import BOUNDS, FAR, IN_TEN, UNSCORED, Figure, Verdict
 
@@ -35,8 +34,9 @@ class Shown:
     show: Callable[[float], str]
 
 
+AT_MOST = "saturation_per_s"
 METRICS = {
-    "saturation_per_s": Shown("saturation, req/s", format_count),
+    AT_MOST: Shown("saturation, req/s", format_count),
     "throughput_per_s": Shown("requests/s", format_count),
     "response_time_p50_ns": Shown("p50", duration),
     "response_time_p95_ns": Shown("p95", duration),
@@ -149,7 +149,6 @@ def summary_tables(assessment: Assessment) -> list[Table]:
         _models(assessment),
         _orders(assessment),
         _contests(assessment),
-        _explanations(assessment.attributions),
         _unscored(assessment),
     ]
     return [table for table in found if table.rows]
@@ -160,7 +159,7 @@ def _verdicts(assessment: Assessment) -> Table:
     rows = [
         (
             Cell(shown(verdict.metric).title),
-            Cell("heavy" if verdict.heavy else "light"),
+            Cell(NONE if verdict.metric == AT_MOST else "heavy" if verdict.heavy else "light"),
             Cell(str(verdict.scored)),
             Cell(str(verdict.unscored)),
             Cell(NONE if verdict.median_error is None else percent(verdict.median_error)),
@@ -188,7 +187,7 @@ def _reached(verdict: Verdict) -> str:
 
 
 BY_MODEL = (
-    "saturation_per_s",
+    AT_MOST,
     "switches_per_request",
     "syscalls_per_request",
     "cpu_time_per_request_ns",
@@ -198,7 +197,7 @@ BY_MODEL = (
 
 def _models(assessment: Assessment) -> Table:
     rows = []
-    for model, figures in assessment.scored.by_model().items():
+    for model, figures in sorted(assessment.scored.by_model().items()):
         medians = []
         for metric in BY_MODEL:
             own = [f for f in figures if f.metric == metric and f.is_scored]
@@ -259,32 +258,6 @@ def _contests(assessment: Assessment) -> Table:
         columns,
         rows,
         ("The formula is given the measured saturation, the simulator is not.",),
-    )
-
-
-def _explanations(attributions: Iterable[Attribution]) -> Table:
-    rows = []
-    for found in attributions:
-        worst = max(found.errors, key=lambda metric: abs(found.errors[metric]))
-        named = found.named
-        also = ", ".join(f"{e.change} {e.explained:.0%}" for e in found.others[:2])
-        rows.append(
-            (
-                Cell(found.cell),
-                Cell(f"{shown(worst).title} {found.errors[worst]:+.1f}"),
-                Cell(f"{named.change} {named.explained:.0%}" if named else "none"),
-                Cell(also or NONE),
-            )
-        )
-    columns = ("cell", "worst, of allowed", "would explain", "as would")
-    return Table(
-        "What would explain the largest errors",
-        tuple(map(Column, columns)),
-        tuple(rows),
-        (
-            "One mechanism's costs under one factor, and the part of the cell's squared errors "
-            "that it takes away. none: none takes away half.",
-        ),
     )
 
 

@@ -11,22 +11,24 @@ disturbed are left out, two must remain, and the half width of their 95% interva
 what is allowed. Otherwise the prediction may be right or wrong, and no run here could tell.
 
 A metric is as it should be (`Verdict`) if the median error is within what is allowed, and nine
-figures in ten are within twice that, or within what two real runs of the cell differ by (their
-largest difference between replications).
+figures in ten are within twice that, or within what two real runs of the cell differ by (the
+repeatability limit, which exceeds twice the bound only where many runs have made the mean certain).
 
 Scope: the tails (p99) are scored where the scenario replays the host's noise, and told otherwise.
 Not done: no correction for asking so many questions at once; each median is of the cells as they
 are, of models equally often only where the design is balanced (grid.py).
+Source: repeatability limit: ISO 5725-6:1994, 4.1.4.
 Validated by: tests/validation/test_scoring.py
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from statistics import median
+from math import sqrt
+from statistics import median, stdev
 
+from iosim.calibration.held_out import was_fitted
 from iosim.statistics import Estimate, not_negative, student_t
 from iosim.validation.cells import SATURATION
-from iosim.validation.grid import used_in_fit
 from iosim.validation.running import Comparison, Validation
 from iosim.validation.sides import Side
 
@@ -34,6 +36,9 @@ FEWEST = 2
 """Undisturbed replications, without which there is no interval."""
 
 IN_TEN = 0.9
+
+REPEATABILITY = 1.96 * sqrt(2)
+"""In standard deviations of a run: the repeatability limit of ISO 5725-6."""
 
 HEAVY = 2.0
 """So many times the bound is allowed at a heavy load."""
@@ -95,7 +100,7 @@ class Figure:
     allowed: float | None
     """In the metric's unit; None: the metric has no bound."""
     differ: float
-    """The largest difference between two of the real runs, in the metric's unit."""
+    """What two real runs differ by at most, 95 times in 100, in the metric's unit."""
     unscored: str | None = None
     """Why it is not known well enough to be scored, as in UNSCORED."""
 
@@ -218,11 +223,14 @@ def score(validation: Validation) -> Scored:
             figure
             for comparison in validation.comparisons
             if comparison.error is None
-            for figure in figures_of(
-                comparison, used_in_fit(comparison.scenario, validation.profile)
-            )
+            for figure in figures_of(comparison, _is_fitted(validation, comparison))
         ),
     )
+
+
+def _is_fitted(validation: Validation, comparison: Comparison) -> bool:
+    (model,) = comparison.scenario.models
+    return was_fitted(validation.profile, comparison.scenario, model.kind)
 
 
 def figures_of(comparison: Comparison, fitted: bool = False) -> list[Figure]:
@@ -252,17 +260,19 @@ def _figure(comparison: Comparison, metric: str, called: str, fitted: bool) -> F
         measured=measured if known else comparison.measured.estimate(metric),
         simulated=simulated,
         allowed=allowed,
-        differ=max(known) - min(known) if known else 0.0,
+        differ=REPEATABILITY * stdev(known) if len(known) >= FEWEST else 0.0,
         unscored=FITTED if fitted else _doubt(comparison, called, measured, simulated, allowed),
     )
 
 
 def undisturbed(side: Side, metric: str) -> tuple[float | None, ...]:
     """The values of a side's replications that nothing disturbed; None for the others."""
-    disturbed = side.disturbed or ((),) * len(side.values.get(metric, ()))
+    values = side.of(metric)
+    harmless = frozenset() if metric.startswith(RESPONSE) else LATE
+    # Of what it does not know a side has no values, however many replications it has.
     return tuple(
-        each if set(names) <= (frozenset() if metric.startswith(RESPONSE) else LATE) else None
-        for each, names in zip(side.values.get(metric, ()), disturbed, strict=True)
+        value if set(names) <= harmless else None
+        for value, names in zip(values, side.disturbed or ((),) * len(values), strict=False)
     )
 
 

@@ -58,9 +58,16 @@ class Side:
     about: Mapping[str, Any] = field(default_factory=dict)
     """Where it comes from: machine and date, or profile."""
 
+    def of(self, metric: str) -> tuple[float | None, ...]:
+        """A metric's values; of a syscall that only the other side makes, zeros."""
+        if metric in self.values or not metric.startswith("syscalls_"):
+            return self.values.get(metric, ())
+        counted = self.values.get("syscalls_per_request", ())
+        return tuple(None if calls is None else 0.0 for calls in counted)
+
     def estimate(self, metric: str) -> Estimate:
         """The mean over replications, with its interval."""
-        return not_negative(student_t(self.values.get(metric, ())))
+        return not_negative(student_t(self.of(metric)))
 
     def to_data(self) -> dict[str, Any]:
         """Plain data, that `from_data` reads."""

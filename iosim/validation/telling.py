@@ -1,4 +1,6 @@
-"""A validation in sentences: what it was, what was held out, and whether it is good enough.
+"""A validation in sentences: whether it is good enough, and what would explain what is not.
+
+Besides: what was compared where and when, what was held out, and what the host did meanwhile.
 
 Validated by: tests/validation/test_report.py
 """
@@ -8,7 +10,9 @@ from statistics import median
 
 from iosim.report.table import percent
 from iosim.validation.assessing import Assessment
+from iosim.validation.attribution import Attribution
 from iosim.validation.cells import SATURATION
+from iosim.validation.report import shown
 from iosim.validation.running import Comparison
 from iosim.validation.scoring import FITTED
 
@@ -17,6 +21,7 @@ def sentences(assessment: Assessment) -> list[str]:
     """In the order of interest."""
     return [
         *_verdict(assessment),
+        *map(_explained, assessment.attributions),
         *_scope(assessment),
         *_held_out(assessment),
         *_noise(assessment),
@@ -42,6 +47,19 @@ def _verdict(assessment: Assessment) -> Iterator[str]:
         yield (
             f"Nearer than the formula in {won} of {len(assessment.contests)} metrics that it tells."
         )
+
+
+def _explained(found: Attribution) -> str:
+    """What would explain one cell's errors."""
+    worst = max(found.errors, key=lambda metric: abs(found.errors[metric]))
+    metric = shown(worst).title
+    told = f"{found.cell}: {metric} is off by {found.errors[worst]:+.1f} times what is allowed; "
+    if found.named is None:
+        return f"{told}no single mechanism would explain half of its errors."
+    others = [f"{each.change} {each.explained:.0%}" for each in found.others[:2]]
+    also = f" (and {', '.join(others)})" if others else ""
+    named = found.named
+    return f"{told}{named.change} would explain {named.explained:.0%} of its errors{also}."
 
 
 def _scope(assessment: Assessment) -> Iterator[str]:
@@ -72,7 +90,7 @@ def _held_out(assessment: Assessment) -> Iterator[str]:
     name = validation.profile.name
     if fitted:
         yield f"{len(fitted)} cells were used in the fit of {name}, and are not scored."
-    elif any(entry.how == "fitted" for entry in validation.profile.entries.values()):
+    elif validation.profile.fitted_on:
         yield f"All cells were held out: {name} was fitted to none of them."
     elif validation.comparisons:
         yield f"All cells were held out: {name} was not fitted to runs of real servers."

@@ -4,8 +4,10 @@ from collections import Counter
 from dataclasses import astuple
 from hashlib import sha256
 
+from iosim.calibration import light_runs
 from iosim.planning import twins
 from iosim.plugins import kinds
+from iosim.units import parse_duration
 from iosim.validation import grid
 from iosim.validation.cells import SATURATION, cells_of
 
@@ -55,6 +57,10 @@ def test_each_combination_has_three_models_that_can_be_put_in_order() -> None:
 def test_no_point_is_one_that_calibration_fits_to() -> None:
     fitted = {(model, grid.FITTED_CONNECTIONS, *grid.FITTED_WORK) for model in grid.FITTED}
     assert not fitted & {(p.model, p.connections, p.demand, p.device) for p in grid.design()}
+    assert set(light_runs.MODELS) == grid.FITTED
+    assert light_runs.CONNECTIONS == grid.FITTED_CONNECTIONS
+    demand, called = grid.FITTED_WORK
+    assert (parse_duration(demand), called) == (light_runs.DEMAND_NS, False)
     # There are such points: the rule has to leave them out.
     assert fitted & {(m, c, *w) for m in grid.MODELS for c in grid.CONNECTIONS for w in grid.WORK}
 

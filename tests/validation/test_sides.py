@@ -74,3 +74,10 @@ def test_the_real_side_says_machine_and_date() -> None:
     assert found.error is None
     assert found.values["throughput_per_s"][0]
     assert "server on" in found.about["machine"] and found.about["date"][:2] == "20"
+
+
+def test_a_syscall_that_only_the_other_side_makes_is_made_zero_times() -> None:
+    counted = side(syscalls_per_request=(2.0, None, 2.0))
+    assert counted.of("syscalls_futex_per_request") == (0.0, None, 0.0)
+    assert side(p=1.0).of("syscalls_futex_per_request") == ()
+    assert counted.of("events_per_wait") == ()

@@ -211,9 +211,9 @@ def _mark(axes: "Axes", plan: Plan, own: Iterable[Point], colour: Any) -> None:
             axes.annotate(
                 load_text(point.load, plan),
                 (point.load, point.ns),
-                xytext=(-8, 10),
+                xytext=(10, -14),
                 textcoords="offset points",
-                ha="right",
+                ha="left",
                 fontsize=8,
                 color=colour,
             )

@@ -49,7 +49,7 @@ def _highest(plan: Plan) -> Table:
         Column("stopped by"),
     ]
     if plan.growth is not None:
-        columns.insert(4, Column(f"lasts ({plan.growth.text})", "lasts"))
+        columns[6] = Column(f"lasts ({plan.growth.text})", "lasts")
     rows = tuple(_highest_row(model, plan, shown) for model in plan.models)
     return Table(
         f"The highest load, under {' and '.join(plan.objectives)}",
@@ -78,7 +78,7 @@ def _highest_row(model: ModelPlan, plan: Plan, shown: str) -> tuple[Cell, ...]:
     ]
     if plan.growth is not None:
         lasts = NONE if model.lasts is None else f"{model.lasts:.1f} {plan.growth.period}s"
-        cells.insert(4, Cell(lasts))
+        cells[6] = Cell(lasts)
     return tuple(cells)
 
 

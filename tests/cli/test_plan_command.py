@@ -74,7 +74,7 @@ def test_files(tmp_path: Path) -> None:
         (["--slo", "p99<"], "an objective such as"),
         (["--slo", "troughput>1k/s"], "did you mean 'throughput'?"),
         (["--over", "models.pol.threads=1,2"], "did you mean 'pool'?"),
-        (["--over", "machine.cores=4..1"], "a range of whole numbers"),
+        (["--over", "machine.cores=4..1"], "a range from less to more"),
         (["--growth", "10%/moth"], "did you mean 'month'?"),
         (["--cost", "cpu=3/month"], "core and GiB"),
         (["--export", "plan.txt"], "ends in one of .json, .csv, .md, .png, .svg"),

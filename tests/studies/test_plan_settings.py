@@ -73,6 +73,11 @@ def test_the_smallest_is_found_by_bisection(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(found.tried) <= 4  # of 7
 
 
+def test_the_first_may_be_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = sized(monkeypatch, lambda at: "pass", THREADS)
+    assert [dict(each.setting) for each in found.enough] == [{"models.thread_pool.threads": "4"}]
+
+
 def test_where_the_largest_fails_all_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     found = sized(monkeypatch, lambda at: "pass" if 10 < threads(at) < 100 else "fail", THREADS)
     assert [threads_of for each in found.enough for threads_of in each.setting.values()] == ["16"]

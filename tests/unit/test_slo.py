@@ -87,8 +87,8 @@ class TestReading:
     @pytest.mark.parametrize(
         ("line", "hint"),
         [
-            ("p999 < 5ms", "did you mean 'p99'?"),
-            ("p0 < 5ms", "did you mean 'p50'?"),
+            ("p999 < 5ms", "did you mean 'p99.9'?"),
+            ("p0 < 5ms", "did you mean 'p90'?"),
             ("troughput > 2k/s", "did you mean 'throughput'?"),
             ("cpu_utilisation < 1%", "did you mean 'cpu_utilization'?"),
             ("device_db_utilisation < 3%", "did you mean 'device_*_utilization'?"),

@@ -603,9 +603,15 @@ BROKEN = {
     ),
     "an objective on no metric": (
         "p99 < 5ms",
-        "p98 < 5ms",
-        "29:5: slo[0]: expected a metric (see `iosim list metrics`), found 'p98'; did you mean"
-        " 'p99'?",
+        "p999 < 5ms",
+        "29:5: slo[0]: expected a metric (see `iosim list metrics`), found 'p999'; did you mean"
+        " 'p99.9'?",
+    ),
+    "an objective on no device": (
+        "p99 < 5ms",
+        "device_cache_utilization < 70%",
+        "29:5: slo[0]: expected a metric of a device of this scenario (database), found"
+        " 'device_cache_utilization < 70%'",
     ),
     "an objective without its unit": (
         "p99 < 5ms",
@@ -755,7 +761,7 @@ class TestAllAtOnce:
 
     def test_unknown_devices_and_metrics_with_them(self) -> None:
         text = changed("cores: 2", "coers: 2").replace("call: database", "call: databse")
-        assert [(p.line, p.path) for p in problems(text.replace("p99 <", "p98 <"))] == [
+        assert [(p.line, p.path) for p in problems(text.replace("p99 <", "p999 <"))] == [
             (3, "machine.coers"),
             (10, "server.handler[1].call"),
             (29, "slo[0]"),

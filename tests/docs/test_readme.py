@@ -120,14 +120,12 @@ def call(line: str) -> None:
         arguments += ["--set", "run.duration=5ms", "--jobs", "1"]
         if "--precision" not in arguments:
             arguments += ["--replications", "2"]
-<<<<<<< HEAD
     if arguments[:1] in (["what-if"], ["rerun"]):
-=======
+        arguments += ["--jobs", "1"]
     if arguments[:1] == ["plan"]:
         # The median needs few responses.
         arguments = [word.replace("p99", "p50") for word in arguments]
         arguments += ["--set", "run.duration=5ms", "--replications", "3", "--budget", "3"]
->>>>>>> b02c632 (Plan: how to plan capacity; an interrupted plan without a finished model is told)
         arguments += ["--jobs", "1"]
     if arguments[:1] == ["measure"]:
         if len(os.sched_getaffinity(0)) < 2:

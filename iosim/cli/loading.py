@@ -85,6 +85,7 @@ def selected(scenario: "Scenario", names: list[str]) -> "tuple[Chosen[Any], ...]
 
 
 def unknown(expected: str, found: str, known: Iterable[str]) -> UsageError:
+    """The error that something named is none of what is known."""
     known = list(dict.fromkeys(known))
     hint = did_you_mean(found, known)
     return UsageError(
@@ -94,6 +95,7 @@ def unknown(expected: str, found: str, known: Iterable[str]) -> UsageError:
 
 
 def precision_of(text: str | None) -> "Precision | None":
+    """What `--precision` asks for. Raises UsageError."""
     from iosim.simulation import Precision
 
     return Precision.parse(text) if text else None

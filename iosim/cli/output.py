@@ -16,6 +16,7 @@ RARELY_S = 30
 
 
 def tell(text: str) -> None:
+    """Write a line to stderr."""
     if sys.stderr is not None:  # closed by `2>&-`
         sys.stderr.write(f"{text}\n")
 
@@ -35,6 +36,7 @@ def say(text: str) -> None:
 
 
 def tell_warnings(warnings: Iterable[str]) -> None:
+    """Write each to stderr, as a paragraph of its own."""
     from iosim.report.layout import paragraph, width_for
 
     for warning in warnings:

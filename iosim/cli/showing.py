@@ -24,6 +24,7 @@ def show(results: "Results", exports: "list[Export]", json: bool, quiet: bool) -
 
 
 def warn(results: "Results", errors: bool) -> None:
+    """Tell what to know before trusting the numbers; and the models' errors, if asked for."""
     from iosim.report.layout import paragraph, width_for
 
     tell_warnings(results.warnings)

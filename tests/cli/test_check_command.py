@@ -56,8 +56,8 @@ BROKEN = {
         r"<stdin>:9:\d+: ",
     ),
     "an objective on no metric": (
-        ("run:", "slo: [p98 < 1ms]\nrun:"),
-        r"<stdin>:9:7: slo\[0\]: expected a metric .*; did you mean 'p99'\?",
+        ("run:", "slo: [p999 < 1ms]\nrun:"),
+        r"<stdin>:9:7: slo\[0\]: expected a metric .*; did you mean 'p99.9'\?",
     ),
     "a label of two lines": (
         ("label: coro", 'label: "a\\nb"'),

@@ -155,23 +155,22 @@ def test_a_file_name_that_is_no_text_names_its_scenario_all_the_same(tmp_path: P
 
 def test_interrupted_it_shows_what_has_finished(tiny: Path, tmp_path: Path) -> None:
     terminal, its = pty.openpty()
-    export = tmp_path / "results.json"
-    process = start(
-        *("run", tiny, "--jobs", 1, "--replications", 10_000, "--export", export, "--json"),
-        stdout=subprocess.PIPE,
-        stderr=its,
-        env={"TERM": "xterm-256color"},
-    )
+    export, printed = tmp_path / "results.json", tmp_path / "printed.json"
+    with printed.open("wb") as stdout:
+        process = start(
+            *("run", tiny, "--jobs", 1, "--replications", 10_000, "--export", export, "--json"),
+            stdout=stdout,
+            stderr=its,
+            env={"TERM": "xterm-256color"},
+        )
     os.close(its)
     # Three models: after six runs each has finished twice.
     assert read_until_closed(terminal, until=r"([6-9]|\d\d+)/30000").strip()
     process.send_signal(signal.SIGINT)
     read_until_closed(terminal)
-    assert process.stdout is not None
-    document = json.loads(process.stdout.read())
-    process.stdout.close()
     os.close(terminal)
     assert process.wait(timeout=30) == 130
+    document = json.loads(printed.read_text())
     assert document["interrupted"] is True
     finished = [model["replications"] for model in document["models"]]
     assert all(2 <= count < 10_000 for count in finished)

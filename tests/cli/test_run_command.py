@@ -51,7 +51,7 @@ def test_the_document_has_what_the_contract_names() -> None:
     for model in document["models"]:
         assert set(model["metrics"]) >= CONTRACT
         for name, metric in model["metrics"].items():
-            assert set(metric) == {"mean", "ci95", "n", "unit"}, name
+            assert set(metric) == {"mean", "ci95", "n", "unit", "values"}, name
     mean = outcome.metrics("epoll")["response_time_mean_ns"]
     assert mean["ci95"][0] <= mean["mean"] <= mean["ci95"][1]
     assert mean["unit"] == "ns"

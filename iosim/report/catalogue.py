@@ -82,6 +82,13 @@ def options(what: str, name: str, cost: str | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
+def shipped() -> str:
+    """One line for each shipped scenario: its name, and what it shows."""
+    from iosim.examples import examples
+
+    return _in_columns([(example.name, example.shows) for example in examples()])
+
+
 def _in_columns(entries: list[tuple[str, str]]) -> str:
     width = max((len(name) for name, _ in entries), default=0) + 2
     lines = []

@@ -6,12 +6,19 @@ repository, so that a reference can never say what the code does not.
 Validated by: tests/docs/test_reference.py
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from reference_keys import scenario_keys
-from text import code, table
+
+KINDS = {
+    "models": "I/O models",
+    "devices": "Devices and networks",
+    "workloads": "Workloads",
+    "schedulers": "Schedulers",
+}
+"""What a scenario names by kind, and the heading that it stands under."""
 
 
 def write(folder: Path) -> list[Path]:
@@ -53,6 +60,48 @@ def _command(command: Any, path: str, parent: Any) -> Iterator[str]:
         yield from _command(inner, f"{path} {name}", context)
 
 
+def scenario_keys() -> Iterator[str]:
+    """Every key of a scenario with what it takes, its default and its meaning."""
+    from iosim.plugins import kinds
+    from iosim.report.catalogue import FOLDERS, field_rows
+    from iosim.scenario import Scenario
+
+    schema = Scenario.model_json_schema()
+    definitions = schema["$defs"]
+    yield from ("# Scenario keys", "")
+    yield "Quantities have their unit: 20us, 64KiB, 10k/s, 10%. A nested key stands with dots, as"
+    yield "`--set` takes it. `iosim schema` prints the same for an editor."
+    yield from ("", "## The scenario", "", *_keys(field_rows(schema, definitions)))
+    inlined = {name for name in definitions if f'"#/$defs/{name}"' in json.dumps(_nested(schema))}
+    yield from ("## Its parts", "", "Steps, distributions and what else can stand in it.", "")
+    for name, part in definitions.items():
+        if not name.startswith("iosim__") and name not in inlined:
+            yield from (f"### {name}", "", part.get("description", ""), "")
+            yield from _keys(field_rows(part, definitions))
+    for what, heading in KINDS.items():
+        yield from (f"## {heading}", "")
+        for name, module in kinds(FOLDERS[what]).items():
+            options = module.Options.model_json_schema()
+            yield from (f"### {name}", "", options.get("description", ""), "")
+            yield from _keys(field_rows(options, options.get("$defs", {})))
+
+
+def _nested(schema: Mapping[str, Any]) -> list[Any]:
+    """What `field_rows` shows under the key that holds it."""
+    return [field for field in schema["properties"].values() if "$ref" in field]
+
+
+def _keys(rows: Iterable[tuple[str, str, str]]) -> Iterator[str]:
+    cells = []
+    for key, kind, meaning in rows:
+        takes, _, default = kind.rpartition("; ")
+        cells.append((code(key), takes, default.removeprefix("default "), meaning))
+    if cells:
+        yield from table(("key", "takes", "default", "meaning"), cells)
+    else:
+        yield from ("It has no options.", "")
+
+
 def metrics() -> Iterator[str]:
     """Every metric with its unit, by family."""
     from iosim.plugins import first_line, kinds
@@ -71,13 +120,38 @@ def metrics() -> Iterator[str]:
 def costs() -> Iterator[str]:
     """Every cost of the reference profile with value, spread and source."""
     from iosim.profile import load
-    from iosim.report.catalogue import cost_rows
 
     profile = load("reference")
     yield from ("# Costs of the reference profile", "", profile.description, "")
     yield f"Of: {profile.machine}; {profile.date}. `how` a number is known: `iosim.profile` says."
     yield ""
-    yield from table(("cost", "value", "spread", "how", "source"), cost_rows(profile))
+    yield from table(("cost", "value", "spread", "how", "source"), _costs(profile))
+
+
+def _costs(profile: Any) -> Iterator[tuple[str, ...]]:
+    from iosim.report.catalogue import cost_rows
+
+    for name, *known in cost_rows(profile):
+        yield code(name), *known
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    """A table in Markdown, and a blank line."""
+    head = tuple(head)
+    yield f"| {' | '.join(head)} |"
+    yield "|---" * len(head) + "|"
+    for row in rows:
+        yield f"| {' | '.join(_cell(text) for text in row)} |"
+    yield ""
+
+
+def code(text: str) -> str:
+    """`text` as code."""
+    return f"`{text}`"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
 
 
 PAGES: Mapping[str, Callable[[], Iterable[str]]] = {

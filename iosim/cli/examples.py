@@ -9,7 +9,7 @@ from iosim.cli.frame import command
 from iosim.cli.output import say, tell
 
 
-@command()
+@command(examples=["iosim examples", "iosim examples quickstart", "iosim examples -o scenarios"])
 def examples(
     name: Annotated[
         list[str] | None,

@@ -1,4 +1,4 @@
-"""Pages made from the code at each build: commands, scenario keys, metrics, costs of the profile.
+"""Pages made from the code at each build: commands, scenario keys, metrics, costs, every kind.
 
 Each is a file docs/reference/NAME.md, written when the build starts and kept out of the
 repository, so that a reference can never say what the code does not.
@@ -8,9 +8,11 @@ Validated by: tests/docs/test_reference.py
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from kinds_pages import page
 
 KINDS = {
     "models": "I/O models",
@@ -159,7 +161,12 @@ PAGES: Mapping[str, Callable[[], Iterable[str]]] = {
     "scenario": scenario_keys,
     "metrics": metrics,
     "costs": costs,
+    "io-models": partial(page, "io_models", "I/O models, one by one"),
+    "devices": partial(page, "devices", "Devices and networks, one by one"),
+    "workloads": partial(page, "workloads", "Workloads, one by one"),
+    "schedulers": partial(page, "schedulers", "Schedulers, one by one"),
 }
+"""Each page's name, and what makes its lines."""
 
 
 def setup(app: Any) -> dict[str, Any]:

@@ -282,7 +282,7 @@ def _options(model: "type[BaseModel]") -> Iterator[tuple[str, str, str]]:
 def field_rows(
     schema: Mapping[str, Any], definitions: Mapping[str, Any], prefix: str = ""
 ) -> Iterator[tuple[str, str, str]]:
-    """Each key of a JSON schema, what it takes with its default, its meaning; nested ones dotted."""
+    """Keys of a JSON schema, nested ones dotted: what each takes, its default, its meaning."""
     required = schema.get("required", ())
     for key, field in schema.get("properties", {}).items():
         inner = definitions.get(field.get("$ref", "").rpartition("/")[2])

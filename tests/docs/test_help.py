@@ -1,6 +1,6 @@
-"""The help: each command ends it with examples, which work in the order that they are shown in.
+"""The help: each command ends it with examples, which work in the order that they stand in.
 
-As the documentation's commands (tests/docs/test_readme.py): durations are cut to a few milliseconds.
+As the documentation's commands (tests/docs/test_readme.py): durations are cut short.
 """
 
 from collections.abc import Iterator

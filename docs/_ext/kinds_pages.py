@@ -9,6 +9,8 @@ Validated by: tests/docs/test_reference.py
 import inspect
 import re
 from collections.abc import Iterator
+from itertools import groupby
+from textwrap import dedent
 
 HEADINGS = {
     "Not modelled": "Scope and limitations",
@@ -30,26 +32,26 @@ def page(folder: str, title: str) -> Iterator[str]:
 
 def sections(docstring: str) -> Iterator[str]:
     """A docstring as Markdown: drawings as blocks, its last parts under headings."""
-    drawing = False
-    for line in docstring.splitlines():
-        label, colon, rest = line.partition(": ")
-        if drawing and line and not line.startswith("    "):
-            yield from ("```", "")
-            drawing = False
-        if colon and label in HEADINGS:
-            yield from ("", f"**{HEADINGS[label]}**", "", _prose(rest))
-        elif line.startswith("    ") or (drawing and not line):
-            if not drawing:
-                yield "```text"
-                drawing = True
-            yield line[4:]
+    for drawing, lines in groupby(_paragraphs(docstring), lambda one: one.startswith("    ")):
+        if drawing:
+            text = "\n\n".join(lines)
+            yield from ("```text", dedent(text), "```", "")
         else:
-            yield _prose(line)
-    if drawing:
-        yield "```"
-    yield ""
+            for paragraph in lines:
+                yield from map(prose, paragraph.splitlines())
+                yield ""
 
 
-def _prose(line: str) -> str:
-    """A line in which nothing is markup but what is between backticks."""
-    return re.sub(r"[<>]", lambda sign: {"<": "&lt;", ">": "&gt;"}[sign[0]], line)
+def _paragraphs(docstring: str) -> Iterator[str]:
+    """What blank lines part; the last parts are headings and paragraphs of their own."""
+    for paragraph in re.split(r"\n\n+", docstring.strip("\n")):
+        for part in re.split(rf"\n(?=(?:{'|'.join(HEADINGS)}): )", paragraph):
+            label, _, text = part.partition(": ")
+            if label in HEADINGS:
+                yield f"**{HEADINGS[label]}**"
+            yield text if label in ("Source", "Validated by") else part
+
+
+def prose(line: str) -> str:
+    """A line in which no sign begins a tag of HTML; code between backticks stays as it is."""
+    return re.sub(r"(`[^`]*`)|<", lambda found: found[1] or "&lt;", line)

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kinds_pages import page
+from kinds_pages import page, prose
 
 KINDS = {
     "models": "I/O models",
@@ -153,7 +153,7 @@ def code(text: str) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
+    return " ".join(prose(text.replace("|", "\\|")).split())
 
 
 PAGES: Mapping[str, Callable[[], Iterable[str]]] = {

@@ -30,9 +30,10 @@ def test_every_command_is_there_with_its_examples() -> None:
 
 
 def test_every_metric_and_cost_is_there() -> None:
+    text = made("metrics")
     for family in kinds("metrics").values():
         for name, metric in family.NAMES.items():
-            assert f"| `{name}` | {metric.unit} |" in made("metrics")
+            assert f"| `{name}` | {metric.unit} |" in text
     text = made("costs")
     for name, entry in load_profile("reference").entries.items():
         assert f"| `{name}` |" in text
@@ -61,10 +62,12 @@ def test_every_kind_has_its_references_and_validation(folder: str) -> None:
 
 
 def test_a_docstring_becomes_drawings_and_headings() -> None:
-    text = "\n".join(sections("What.\n\n    a -> b\n\n    c\n\nMore <x>.\n\nSource: select(2).\n"))
-    assert "```text\na -> b\n\nc\n\n```" in text
-    assert "More &lt;x&gt;." in text
-    assert "**References**\n\nselect(2)." in text
+    docstring = "What.\n\n    a -> b\n\n    c\n\nMore <x>.\nNot modelled: y,\nz.\nSource: `<`."
+    text = "\n".join(sections(docstring))
+    assert "```text\na -> b\n\nc\n```" in text
+    assert "More &lt;x>." in text
+    assert "**Scope and limitations**\n\nNot modelled: y,\nz.\n" in text
+    assert "**References**\n\n`<`." in text
 
 
 @pytest.mark.parametrize("page", ["scenario", "metrics", "costs"])

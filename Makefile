@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: run test lint types clean
+.PHONY: run test lint types docs clean
 
 run: .venv/installed
 	$(BIN)/iosim run scenarios/quickstart.yaml
@@ -18,8 +18,11 @@ lint: .venv/installed-dev
 types: .venv/installed-dev
 	$(BIN)/mypy
 
+docs: .venv/installed-docs
+	$(BIN)/sphinx-build --fail-on-warning --quiet docs docs/_build
+
 clean:
-	rm -rf .venv
+	rm -rf .venv docs/_build docs/reference
 
 $(BIN)/python:
 	$(PYTHON) -m venv .venv
@@ -31,4 +34,8 @@ $(BIN)/python:
 
 .venv/installed-dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@ .venv/installed
+
+.venv/installed-docs: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	touch $@ .venv/installed

@@ -23,6 +23,8 @@ came out. `load_profile` reads what everything costs, and changes it:
 `report_page` makes one page of HTML of results, `plot` a picture of one of their metrics; both
 take documents: `iosim.documents.read(path)`, or `iosim.documents.of(results)`.
 
+`copy_examples` copies shipped scenarios out.
+
 `calibrate` measures what things cost here, and makes a profile of it.
 `measure` runs the same scenario for real, on this machine; `saturate` as fast as it goes;
 `validate` holds the simulation against it.
@@ -37,6 +39,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from iosim.calibration.calibrating import Calibration, calibrate
     from iosim.errors import IosimError, MeasurementError, ScenarioError, SimulationError
+    from iosim.examples import copy as copy_examples
     from iosim.measurement import measure, saturate
     from iosim.profile import Profile
     from iosim.profile import load as load_profile
@@ -70,6 +73,7 @@ __all__ = [
     "__version__",
     "calibrate",
     "compare",
+    "copy_examples",
     "load",
     "load_profile",
     "measure",
@@ -98,6 +102,7 @@ _HOMES = {
     "ScenarioError": "iosim.errors",
     "SimulationError": "iosim.errors",
     "compare": "iosim.studies.comparing",
+    "copy_examples": "iosim.examples",
     "calibrate": "iosim.calibration.calibrating",
     "load": "iosim.scenario",
     "load_profile": "iosim.profile",
@@ -114,7 +119,7 @@ _HOMES = {
     "what_if": "iosim.studies.what_if",
     "trace": "iosim.report.perfetto.writing",
 }
-_THERE = {"load_profile": "load", "report_page": "page"}
+_THERE = {"copy_examples": "copy", "load_profile": "load", "report_page": "page"}
 """What is called otherwise in its home."""
 
 

@@ -18,6 +18,7 @@
     iosim list [WHAT [NAME]]   what there is to choose from
     iosim schema               the scenario's JSON Schema, for editors
     iosim init [FILE]          a commented scenario to start from
+    iosim examples [NAME...]   the shipped scenarios, listed or copied out
 
 Data goes to stdout; progress, warnings and errors go to stderr. Exit codes: 0; 1 a run
 ended in an error (a deadlock); 2 bad usage or scenario; 3 an objective fails, or a
@@ -53,6 +54,7 @@ COMMANDS = (
     "list",
     "schema",
     "init",
+    "examples",
 )
 
 for _name in COMMANDS:

@@ -18,7 +18,7 @@ from iosim.cli.output import progress_of, say, tell, tell_warnings
 from iosim.errors import UsageError
 
 
-@command()
+@command(examples=["iosim calibrate --quick -o here.yaml"])
 def calibrate(
     file: Annotated[
         Path, typer.Option("-o", "--output", metavar="FILE", help="Where the profile goes.")

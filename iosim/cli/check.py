@@ -10,7 +10,7 @@ from iosim.cli.output import say, tell, tell_warnings
 from iosim.errors import IosimError
 
 
-@command()
+@command(examples=["iosim check my.yaml"])
 def check(
     scenarios: Annotated[
         list[str], typer.Argument(metavar="SCENARIO", help="Scenario files; '-': stdin.")

@@ -14,7 +14,12 @@ from iosim.cli.options import Exports, Json
 _SIDE = "A result in JSON (`iosim run --export`), or one model of it as FILE:label."
 
 
-@command()
+@command(
+    examples=[
+        "iosim compare before.json after.json",
+        "iosim compare before.json:blocking before.json:epoll --metric p99.9",
+    ]
+)
 def compare(
     a: Annotated[str, typer.Argument(metavar="A", help=_SIDE)],
     b: Annotated[str, typer.Argument(metavar="B", help="The same.")],

@@ -13,7 +13,7 @@ from iosim.cli.output import say
 from iosim.errors import PluginError
 
 
-@command()
+@command(examples=["iosim explain epoll --busy", "iosim explain blocking my.yaml"])
 def explain(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="An I/O model: kind or label.")],
     scenario: Annotated[

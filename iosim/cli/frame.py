@@ -5,7 +5,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import TextIOWrapper
 from typing import Annotated, ParamSpec
 
@@ -24,7 +24,6 @@ P = ParamSpec("P")
 app = typer.Typer(
     help="Simulate I/O models: what each costs, on one workload and one machine.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,  # rich is slow to import, and plain help reads well
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -54,13 +53,18 @@ def _on_sigterm(number: int, _: object) -> None:
 
 
 def command(
-    name: str | None = None, to: typer.Typer = app
+    name: str | None = None, to: typer.Typer = app, *, examples: Sequence[str]
 ) -> Callable[[Callable[P, int]], Callable[P, None]]:
-    """Add a command that exits with the code its function returns; what iosim refuses is told."""
+    """Add a command that exits with the code its function returns; what iosim refuses is told.
+
+    `examples` are command lines that its help ends with.
+    """
 
     def added(function: Callable[P, int]) -> Callable[P, None]:
         ended = _ended(function)
-        to.command(name)(ended)
+        # The mark keeps lines as they are.
+        epilog = "\n".join(["\b", "Examples:", *(f"  {line}" for line in examples)])
+        to.command(name, epilog=epilog)(ended)
         return ended
 
     return added

@@ -12,7 +12,7 @@ from iosim.cli.output import say, tell
 from iosim.errors import UsageError
 
 
-@command()
+@command(examples=["iosim init my.yaml"])
 def init(
     file: Annotated[
         Path | None, typer.Argument(metavar="[FILE]", help="Where to; default: stdout.")

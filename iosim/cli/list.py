@@ -8,7 +8,14 @@ from iosim.cli.frame import command
 from iosim.cli.output import say
 
 
-@command("list")
+@command(
+    "list",
+    examples=[
+        "iosim list models",
+        "iosim list models epoll",
+        "iosim list profiles reference idle_exit",
+    ],
+)
 def list_(
     what: Annotated[
         str | None,

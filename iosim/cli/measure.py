@@ -23,7 +23,7 @@ from iosim.cli.output import progress_of
 from iosim.cli.showing import show
 
 
-@command()
+@command(examples=["iosim measure my.yaml --model epoll --export measured.json"])
 def measure(
     scenario: ScenarioFile,
     model: Models = None,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from iosim.studies.planning import Plan
 
 
-@command()
+@command(examples=["iosim plan my.yaml --model epoll --slo 'p99<5ms' --growth 10%/month"])
 def plan(
     scenario: ScenarioFile,
     slo: Annotated[

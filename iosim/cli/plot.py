@@ -10,7 +10,7 @@ from iosim.cli.frame import command
 from iosim.cli.output import say
 
 
-@command()
+@command(examples=["iosim plot before.json --x model --y throughput -o models.png"])
 def plot(
     result: Annotated[
         list[Path],

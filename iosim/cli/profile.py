@@ -19,7 +19,9 @@ profile = group("profile", "Look at what things cost: one profile, or two side b
 Name = Annotated[str, typer.Argument(metavar="FILE", help="A profile's file, or a shipped one.")]
 
 
-@command(to=profile)
+@command(
+    to=profile, examples=["iosim profile show reference", "iosim profile show reference idle_exit"]
+)
 def show(
     file: Name,
     cost: Annotated[
@@ -33,7 +35,7 @@ def show(
     return 0
 
 
-@command(to=profile)
+@command(to=profile, examples=["iosim profile diff reference no_mitigations"])
 def diff(
     a: Annotated[str, typer.Argument(metavar="A", help="A profile's file, or a shipped one.")],
     b: Annotated[str, typer.Argument(metavar="B", help="Another.")],

@@ -10,7 +10,7 @@ from iosim.cli.frame import command
 from iosim.cli.output import say
 
 
-@command()
+@command(examples=["iosim report before.json -o report.html"])
 def report(
     result: Annotated[
         list[Path],

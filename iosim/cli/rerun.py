@@ -15,7 +15,7 @@ from iosim.cli.options import Exports, Jobs, Json, Quiet
 from iosim.cli.output import progress_of
 
 
-@command()
+@command(examples=["iosim rerun before.json"])
 def rerun(
     result: Annotated[
         str, typer.Argument(metavar="RESULT", help="A result in JSON (`iosim run --export`).")

@@ -24,7 +24,13 @@ from iosim.cli.showing import show
 from iosim.cli.watching import watching
 
 
-@command()
+@command(
+    examples=[
+        "iosim run my.yaml",
+        "iosim run my.yaml --model epoll --set workload.open.rate=12k/s",
+        "iosim run my.yaml --set profile.context_switch=x2 --export dear.json",
+    ]
+)
 def run(
     scenario: ScenarioFile,
     model: Models = None,

@@ -4,7 +4,7 @@ from iosim.cli.frame import command
 from iosim.cli.output import say
 
 
-@command()
+@command(examples=["iosim schema > iosim.schema.json"])
 def schema() -> int:
     """Print the JSON Schema of scenarios, for editors."""
     from json import dumps

@@ -28,7 +28,7 @@ from iosim.cli.output import tell, tell_warnings
 from iosim.cli.points_done import progress_of_points
 
 
-@command()
+@command(examples=["iosim sweep my.yaml --model epoll --over workload.open.rate=5k/s..20k/s"])
 def sweep(
     scenario: ScenarioFile,
     over: Annotated[

@@ -15,7 +15,7 @@ from iosim.cli.options import Changes, Force, ProfileName, ScenarioFile, Seed
 from iosim.cli.output import say
 
 
-@command()
+@command(examples=["iosim trace my.yaml --model epoll -o epoll.pftrace"])
 def trace(
     scenario: ScenarioFile,
     model: Annotated[

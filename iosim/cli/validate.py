@@ -17,7 +17,7 @@ from iosim.errors import UsageError
 OUTSIDE = 5
 
 
-@command()
+@command(examples=["iosim validate my.yaml --model epoll --loads 20%,50%,80%"])
 def validate(
     scenarios: Annotated[
         list[str] | None,

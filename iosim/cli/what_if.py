@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from iosim.simulation import Progress
 
 
-@command("what-if")
+@command("what-if", examples=["iosim what-if my.yaml --model epoll --change machine.cores=4"])
 def what_if(
     scenario: ScenarioFile,
     change: Annotated[

@@ -1,5 +1,7 @@
 """I/O multiplexing with select(2): as poll, for descriptors below FD_SETSIZE.
 
+    select (asleep) -> look at every bit -> for each ready: recvfrom, handle, sendto -> select ...
+
 The program is poll's; the call takes bit sets of a fixed size, so that a descriptor of
 1,024 or more cannot be watched at all.
 

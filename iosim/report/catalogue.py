@@ -82,6 +82,13 @@ def options(what: str, name: str, cost: str | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
+def shipped() -> str:
+    """One line for each shipped scenario: its name, and what it shows."""
+    from iosim.examples import examples
+
+    return _in_columns([(example.name, example.shows) for example in examples()])
+
+
 def _in_columns(entries: list[tuple[str, str]]) -> str:
     width = max((len(name) for name, _ in entries), default=0) + 2
     lines = []
@@ -217,6 +224,13 @@ def _meanings() -> dict[str, str]:
     return found
 
 
+def cost_rows(profile: "Profile") -> Iterator[tuple[str, str, str, str, str]]:
+    """Each cost of a profile: its name, value, spread, how it is known, and the source."""
+    for cost, entry in profile.entries.items():
+        value = _table(entry) if isinstance(entry.value, tuple) else _exact(entry.value, entry.unit)
+        yield cost, value, _spread(entry), _known(entry), entry.source
+
+
 def _known(entry: "CostEntry") -> str:
     """How it is known; for one that another profile says, which."""
     return entry.how + (f" ({entry.taken_from})" if entry.taken_from else "")
@@ -262,24 +276,25 @@ def _says(module: "ModuleType") -> str:
 def _options(model: "type[BaseModel]") -> Iterator[tuple[str, str, str]]:
     """Each option's key, type with default, and meaning; nested ones as `outer.inner`."""
     schema = model.model_json_schema()
-    yield from _fields(schema, schema.get("$defs", {}), "")
+    yield from field_rows(schema, schema.get("$defs", {}))
 
 
-def _fields(
-    schema: Mapping[str, Any], definitions: Mapping[str, Any], prefix: str
+def field_rows(
+    schema: Mapping[str, Any], definitions: Mapping[str, Any], prefix: str = ""
 ) -> Iterator[tuple[str, str, str]]:
+    """Keys of a JSON schema, nested ones dotted: what each takes, its default, its meaning."""
     required = schema.get("required", ())
     for key, field in schema.get("properties", {}).items():
         inner = definitions.get(field.get("$ref", "").rpartition("/")[2])
         if inner is not None:
-            yield from _fields(inner, definitions, f"{prefix}{key}.")
+            yield from field_rows(inner, definitions, f"{prefix}{key}.")
             continue
         kind = _kind(field)
         default = "required" if key in required else f"default {_spelled(field.get('default'))}"
         yield prefix + key, f"{kind}; {default}", field.get("description", "")
         for form in field.get("anyOf", ()):  # a mapping that may be left out
             inner = definitions.get(form.get("$ref", "").rpartition("/")[2], {})
-            yield from _fields(inner, definitions, f"{prefix}{key}.")
+            yield from field_rows(inner, definitions, f"{prefix}{key}.")
 
 
 def _kind(field: Mapping[str, Any]) -> str:

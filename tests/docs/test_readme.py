@@ -1,8 +1,9 @@
 """The documentation does what it says: each block runs, each command works, each path exists.
 
-README.md and all of docs/ are read. Commands and blocks run in order in a folder of their own, with
-copies of the shipped scenarios, all durations cut to a few milliseconds. A page that adds a plug-in
-has its commands and scenario run by an interpreter that finds it.
+README.md and all of docs/ are read, but for what a build makes from the code. Commands and blocks
+run in order in a folder of their own, with copies of the shipped scenarios, all durations cut to a
+few milliseconds. A page that adds a plug-in has its commands and scenario run by an interpreter
+that finds it. A block after the comment `<!-- not run: WHY -->` is not run.
 """
 
 import importlib
@@ -35,6 +36,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = {
     str(path.relative_to(ROOT)): path
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    if not {"_build", "reference"} & set(path.relative_to(ROOT).parts)  # made by a build
 }
 ADDS_A_PLUG_IN = "docs/how-to/add-an-io-model.md"
 ENDS_WELL = {0, 3, 4}
@@ -48,6 +50,16 @@ class Block:
     language: str
     text: str
     line: int
+    run: bool = True
+
+
+def excused(above: list[str]) -> bool:
+    """Whether the last line above a block excuses it from being run."""
+    last = next((line for line in reversed(above) if line.strip()), "")
+    if not last.startswith("<!-- not run"):
+        return False
+    assert re.fullmatch(r"<!-- not run: \S.* -->", last), last
+    return True
 
 
 @cache
@@ -60,7 +72,12 @@ def blocks(page: str) -> list[Block]:
         if line.startswith("```"):
             end = lines.index("```", number + 1)
             found.append(
-                Block(line[3:].strip(), "\n".join(lines[number + 1 : end]) + "\n", number + 1)
+                Block(
+                    line[3:].strip(),
+                    "\n".join(lines[number + 1 : end]) + "\n",
+                    number + 1,
+                    not excused(lines[:number]),
+                )
             )
             number = end
         elif line.startswith("    ") and not lines[number - 1].strip():
@@ -68,7 +85,7 @@ def blocks(page: str) -> list[Block]:
             while end < len(lines) and (lines[end].startswith("    ") or not lines[end].strip()):
                 end += 1
             text = "\n".join(each[4:] for each in lines[number:end]).strip("\n")
-            found.append(Block("sh", text + "\n", number + 1))
+            found.append(Block("sh", text + "\n", number + 1, not excused(lines[:number])))
             number = end - 1
         number += 1
     return found
@@ -91,7 +108,7 @@ def of_language(*languages: str) -> list[tuple[str, int]]:
         (page, index)
         for page in PAGES
         for index, block in enumerate(blocks(page))
-        if block.language in languages
+        if block.run and block.language in languages
     ]
 
 
@@ -144,10 +161,17 @@ def call(line: str) -> None:
 
 def commands(page: str) -> Iterator[str]:
     for block in blocks(page):
-        if block.language in ("sh", "bash", "console", ""):
+        if block.run and block.language in ("sh", "bash", "console", ""):
             for line in block.text.splitlines():
                 if line.removeprefix("$ ").startswith("iosim "):
                     yield line.removeprefix("$ ")
+
+
+def test_a_block_is_excused_by_a_comment_that_says_why() -> None:
+    assert excused(["Text.", "<!-- not run: needs two quiet cores -->", ""])
+    assert not excused(["<!-- not run: needs two quiet cores -->", "Text."])
+    with pytest.raises(AssertionError):
+        excused(["<!-- not run -->"])
 
 
 def test_pages_are_found_and_read() -> None:
@@ -159,7 +183,7 @@ def test_pages_are_found_and_read() -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_block_says_what_it_is(page: str) -> None:
-    known = {"yaml", "python", "sh", "bash", "console", "text", "json", "toml"}
+    known = {"yaml", "python", "sh", "bash", "console", "text", "json", "toml", "{toctree}"}
     assert {block.language for block in blocks(page)} <= known
 
 
@@ -301,7 +325,9 @@ def test_the_calls_that_a_page_lists_are_there() -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_every_link_leads_somewhere(page: str) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
-        if not re.match(r"[a-z]+:", target):
+        if re.match(r"[a-z]+:", target):
+            assert re.fullmatch(r"https://[\w-]+(\.[\w-]+)+(/[\w.~%+/#?=&-]*)?", target), target
+        else:
             path, _, anchor = target.partition("#")
             file = (PAGES[page].parent / path).resolve() if path else PAGES[page]
             assert file.exists(), target

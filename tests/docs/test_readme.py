@@ -150,6 +150,13 @@ def call(line: str) -> None:
         # No compiler is needed for this.
         arguments += ["--set", "machine.runtime=cpython", "--load", "python"]
         arguments += ["--set", "run.duration=50ms", "--replications", "1"]
+    if arguments[:1] == ["calibrate"]:  # ten minutes of two quiet cores
+        Path("here.yaml").write_text(
+            "name: here\ndescription: stands for one\nextends: reference\ncosts: {}\n"
+        )
+        return
+    if arguments[:2] == ["profile", "diff"]:  # of those that are shipped, one is named beside it
+        arguments = [word for word in arguments if word != "--scenarios"]
     if arguments[:1] == ["validate"]:
         arguments += ["--budget", "0"]  # hours, otherwise: that nothing is wrong with it must do
     result = CliRunner().invoke(app, arguments)

@@ -1,7 +1,7 @@
 """A plan as its JSON document: every load that was tried, and what they come to.
 
 Scope: plain data without NaN or Infinity; loads in the plan's unit, times in ns.
-Validated by: tests/studies/test_plan.py
+Validated by: tests/studies/test_plan_study.py
 """
 
 from typing import TYPE_CHECKING, Any

@@ -7,7 +7,7 @@ For each model of a scenario the highest load under the objectives is searched
 From these follow how long it lasts and what it costs (outlook.py).
 
 Not done: nothing is searched beyond what the grid names.
-Validated by: tests/studies/test_plan.py, tests/theory/test_plan_capacity.py
+Validated by: tests/studies/test_plan_study.py, tests/theory/test_plan_capacity.py
 """
 
 from collections.abc import Iterable, Sequence

@@ -6,7 +6,7 @@
     validation.png     a picture (plot.py), .svg as well
 
 Scope: which format it is, the name's extension says.
-Validated by: tests/validation/test_export.py
+Validated by: tests/validation/test_validation_export.py
 """
 
 import csv

@@ -19,7 +19,7 @@ So each level of each factor occurs equally often with each model: 24 models, 96
 
 Scope: one server core, as the machine that it was chosen for has two, one of them the clients'.
 Not done: retries, slow clients, bodies of other sizes: the grid is about I/O models.
-Validated by: tests/validation/test_grid.py
+Validated by: tests/validation/test_held_out_grid.py
 """
 
 from dataclasses import dataclass

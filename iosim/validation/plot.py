@@ -5,7 +5,7 @@ simulated as a line, over requests a second. Of many (the grid) every cell is a 
 the right and simulated upwards, beside the diagonal where both are the same.
 
 Scope: PNG and SVG, by matplotlib.
-Validated by: tests/validation/test_plot.py
+Validated by: tests/validation/test_validation_plot.py
 """
 
 import os

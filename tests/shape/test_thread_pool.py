@@ -22,7 +22,7 @@ from iosim.scenario import from_data
 from iosim.simulation import run_once
 
 
-class Sleeps:
+class Sleeps(Trace):
     """A trace that counts the sleeps for a mutex."""
 
     def __init__(self) -> None:
@@ -30,11 +30,6 @@ class Sleeps:
 
     def slept(self, thread: Thread, core: Core, at_ns: int, on: WaitQueue) -> None:
         self.for_mutex += isinstance(on.lock, Mutex)
-
-    def nothing(self, *what: object) -> None: ...
-
-    spawned = dispatched = ran = preempted = woke = ended = interrupted = nothing
-    delivered = begun = paused = resumable = nothing
 
 
 class Pool(NamedTuple):

@@ -22,10 +22,12 @@ def load(
     force: bool = False,
     first: Mapping[str, object] = MappingProxyType({}),
     last: Mapping[str, object] = MappingProxyType({}),
+    models: list[str] | None = None,
 ) -> "tuple[Scenario, Profile]":
     """A scenario and what things cost, changed as the command line says.
 
     `first` and `last` are changes made before and after those of `--set`; None is none.
+    `models`: of its models those alone; all if none is named.
     """
     from iosim.changes import parse_assignment
     from iosim.profile import load as load_profile
@@ -43,6 +45,8 @@ def load(
             told = " ".join(f"{path}={value}" for path, value in others)
             tell(f"changed by --set {told} (lines and columns are the file's own):")
         raise
+    if models:
+        loaded = loaded.model_copy(update={"models": selected(loaded, models)})
     read = load_profile(loaded.machine.profile, loaded.folder)
     return loaded, with_costs(
         read, {path.removeprefix("profile."): value for path, value in costs.items()}
@@ -50,13 +54,17 @@ def load(
 
 
 def measurable(
-    file: str, changes: list[str] | None, force: bool, last: Mapping[str, object]
+    file: str,
+    changes: list[str] | None,
+    force: bool,
+    last: Mapping[str, object],
+    models: list[str] | None,
 ) -> "Scenario":
     """A scenario that is to be measured: nothing costs what a profile says."""
     for change in changes or ():
         if change.strip().startswith("profile."):
             raise UsageError(f"--set {change}: a real run costs what it costs: it has no profile")
-    loaded, _ = load(file, changes, force=force, last=last)
+    loaded, _ = load(file, changes, force=force, last=last, models=models)
     return loaded
 
 

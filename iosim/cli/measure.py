@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from iosim.cli.frame import command
-from iosim.cli.loading import measurable, selected
+from iosim.cli.loading import measurable
 from iosim.cli.options import (
     Changes,
     Exports,
@@ -67,10 +67,8 @@ def measure(
     if trace is not None:
         Export.writable("--trace", trace)
     loaded = measurable(
-        scenario, changes, force, {"run.seed": seed, "run.replications": replications}
+        scenario, changes, force, {"run.seed": seed, "run.replications": replications}, model
     )
-    if model:
-        loaded = loaded.model_copy(update={"models": selected(loaded, model)})
 
     from iosim import measurement
 

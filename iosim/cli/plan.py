@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iosim.cli.frame import FAILED, INCONCLUSIVE, INTERRUPTED, command
-from iosim.cli.loading import load, selected
+from iosim.cli.loading import load
 from iosim.cli.options import (
     Changes,
     Force,
+    Jobs,
     Json,
     Models,
     Plots,
@@ -61,10 +62,7 @@ def plan(
     budget: Annotated[
         int, typer.Option("--budget", metavar="N", help="Replications of a load at most.")
     ] = 20,
-    jobs: Annotated[
-        int | None,
-        typer.Option("--jobs", metavar="N", min=1, help="Processes at once; default: one a core."),
-    ] = None,
+    jobs: Jobs = None,
     profile: ProfileName = None,
     json: Json = False,
     export: Plots = None,
@@ -81,9 +79,8 @@ def plan(
         profile,
         force,
         last={"run.seed": seed, "run.replications": replications},
+        models=model,
     )
-    if model:
-        loaded = loaded.model_copy(update={"models": selected(loaded, model)})
 
     from iosim.studies import planning
 

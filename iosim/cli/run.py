@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from iosim.cli.frame import command
-from iosim.cli.loading import load, precision_of, selected
+from iosim.cli.loading import load, precision_of
 from iosim.cli.options import (
     Changes,
     Exports,
@@ -66,9 +66,8 @@ def run(
         profile,
         force,
         last={"run.seed": seed, "run.replications": replications},
+        models=model,
     )
-    if model:
-        loaded = loaded.model_copy(update={"models": selected(loaded, model)})
 
     from iosim.simulation import simulate
 

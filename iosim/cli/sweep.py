@@ -11,11 +11,12 @@ import typer
 
 from iosim.cli.answering import give
 from iosim.cli.frame import INTERRUPTED, command
-from iosim.cli.loading import load, selected
+from iosim.cli.loading import load
 from iosim.cli.options import (
     Changes,
     Exports,
     Force,
+    Jobs,
     Json,
     Models,
     ProfileName,
@@ -51,10 +52,7 @@ def sweep(
     changes: Changes = None,
     seed: Seed = None,
     replications: Replications = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option("--jobs", metavar="N", min=1, help="Processes at once; default: one a core."),
-    ] = None,
+    jobs: Jobs = None,
     dask: Annotated[
         str | None,
         typer.Option("--dask", metavar="ADDRESS", help="Run on the workers of a Dask scheduler."),
@@ -79,9 +77,8 @@ def sweep(
         profile,
         force,
         last={"run.seed": seed, "run.replications": replications},
+        models=model,
     )
-    if model:
-        loaded = loaded.model_copy(update={"models": selected(loaded, model)})
     dear = any(change.strip().startswith("profile.") for change in changes or ())
 
     from iosim.report.sweeping import answer

@@ -10,7 +10,7 @@ import typer
 
 from iosim.cli.answering import give
 from iosim.cli.frame import INTERRUPTED, command
-from iosim.cli.loading import load, selected
+from iosim.cli.loading import load
 from iosim.cli.options import (
     Changes,
     Exports,
@@ -84,9 +84,7 @@ def what_if(
         raise UsageError("what-if: expected either --change or --sensitivity")
     require_writable(export or ())
     last = {"run.seed": seed, "run.replications": replications}
-    loaded, costs = load(scenario, changes, profile, force, last=last)
-    if model:
-        loaded = loaded.model_copy(update={"models": selected(loaded, model)})
+    loaded, costs = load(scenario, changes, profile, force, last=last, models=model)
     gc.enable()
     with progress_of(quiet, "simulating") as progress:
         if sensitivity:

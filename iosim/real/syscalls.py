@@ -25,7 +25,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
@@ -159,17 +159,22 @@ def _perf(pids: Sequence[int], threads: int) -> Iterator[Watch]:
 
 
 @contextmanager
-def perf_at_rest(command: Sequence[str]) -> Iterator[Callable[[int], tuple[int, int]]]:
+def perf_at_rest(
+    command: Sequence[str], cpus: Collection[int] = ()
+) -> Iterator[Callable[[int], tuple[int, int]]]:
     """`perf stat` or `record`, ready and doing nothing yet; what is given lets it work.
 
-    That is called with an instant of CLOCK_MONOTONIC, up to which perf works, and gives back from
-    when to when it did; by then it has written what it found. Raises Unavailable, as does this.
+    cpus: where perf itself may run, if not everywhere. What is given is called with an instant
+    of CLOCK_MONOTONIC, up to which perf works, and gives back from when to when it did; by then
+    it has written what it found. Raises Unavailable, as does this.
     """
     with ExitStack() as stack:
         control = _Pipe(stack), _Pipe(stack)  # what to do; that it is done
         ends = control[0].reader, control[1].writer
         at_rest = ("-D", "-1", "--control", f"fd:{ends[0]},{ends[1]}")
         process = stack.enter_context(started([*perf(), *command, *at_rest], ends))
+        if cpus:
+            os.sched_setaffinity(process.pid, cpus)
         control[1].close_writer()
         _ask("ping", control, process)
 

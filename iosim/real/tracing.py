@@ -8,7 +8,8 @@ Source: perf-record(1), perf-script(1).
 Validated by: tests/real/test_measure.py
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ class Traced:
 
 
 @contextmanager
-def tracer(cpus: Iterable[int], pid: int) -> Iterator[Callable[[int], Traced]]:
+def tracer(cpus: Collection[int], pid: int) -> Iterator[Callable[[int], Traced]]:
     """Make ready to trace the cores of the server `pid`; what is given does, up to an instant.
 
     Raises Unavailable, as does what is given.
@@ -49,6 +50,10 @@ def tracer(cpus: Iterable[int], pid: int) -> Iterator[Callable[[int], Traced]]:
     known = known_to_perf()
     if not known:
         raise Unavailable("perf has no tracepoints here (they need root)")
+    # On a core that it watches it would record its own recording, for ever.
+    elsewhere = os.sched_getaffinity(0).difference(cpus)
+    if not elsewhere:
+        raise Unavailable("perf needs a core that is not the server's")
     calls = (f"syscalls:sys_enter_{name}" for name in COUNTED if name in known)
     with TemporaryDirectory(prefix="iosim-") as folder, ExitStack() as stack:
         data = str(Path(folder, "perf.data"))
@@ -56,7 +61,7 @@ def tracer(cpus: Iterable[int], pid: int) -> Iterator[Callable[[int], Traced]]:
             *("record", "-q", "-o", data, "-m", "4M", "-k", "CLOCK_MONOTONIC"),
             *("-C", ",".join(map(str, cpus)), "-e", ",".join((*SCHEDULER, RETURN, *calls))),
         ]
-        work = stack.enter_context(perf_at_rest(command))
+        work = stack.enter_context(perf_at_rest(command, elsewhere))
 
         def trace(until_ns: int) -> Traced:
             work(until_ns)

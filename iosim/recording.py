@@ -16,12 +16,12 @@ Validated by: tests/unit/test_recording.py, tests/theory
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import attrgetter
+from operator import add, attrgetter
 from typing import Any
 
 from iosim.histogram import Histogram
 from iosim.machine.machine import Machine
-from iosim.machine.request import PARTS, Request
+from iosim.machine.request import PARTS, Request, summed_parts
 from iosim.machine.thread import CAUSES
 from iosim.record import (
     ClassRecord,
@@ -38,7 +38,6 @@ SAMPLE_MOST = 2_000
 FLUSH_AT = 512
 """So many answered requests are kept at most before they are counted in."""
 
-PART_GETTERS = tuple(attrgetter(f"{part}_ns") for part in PARTS)
 FAILED = attrgetter("failed")
 SAMPLED = attrgetter(
     "number", "intended_ns", "answered_ns", "class_name", *(f"{part}_ns" for part in PARTS)
@@ -102,8 +101,9 @@ class Recording:
 
     def completed(self, request: Request) -> None:
         """`request` has been answered."""
-        self._done.append(request)
-        if len(self._done) >= FLUSH_AT:
+        done = self._done
+        done.append(request)
+        if len(done) >= FLUSH_AT:
             self._flush()
 
     def _flush(self) -> None:
@@ -117,8 +117,7 @@ class Recording:
         for name, histograms in self._by_class.items():
             own = [r.answered_ns - r.intended_ns for r in done if r.class_name == name]
             histograms[-1].add_many(own)
-        for index, part in enumerate(PART_GETTERS):
-            self._parts_ns[index] += sum(map(part, done))
+        self._parts_ns = list(map(add, self._parts_ns, summed_parts(done)))
         # Every stride-th request is kept; of too many, every other one.
         self._sample += map(SAMPLED, done[-self._answered % self._stride :: self._stride])
         while len(self._sample) > SAMPLE_MOST:

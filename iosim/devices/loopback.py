@@ -33,6 +33,7 @@ class Network:
     def __init__(self, options: Options, machine: Machine, streams: Streams) -> None:
         costs = machine.costs
         self._machine = machine
+        self._env = machine.env
         send_ns = costs.syscall_ns + costs.sendto_ns + costs.receive_softirq_ns
         self.fixed_delays_ns = (send_ns, costs.syscall_ns + costs.recvfrom_ns)
         self.free_ns = 0
@@ -61,7 +62,7 @@ class Network:
         return end_ns
 
     def deliver(self, socket: Socket, message: Arrival) -> None:
-        now: int = self._machine.env._now
+        now: int = self._env._now
         if now > self.free_ns:
             self.free_ns = now
         message.delivered(now)

@@ -96,6 +96,7 @@ def event_loop(
     if epoll is None:
         epoll = yield from watch_listener(kernel, server.listener, options)
     edge, one_shot = options.trigger == "edge", options.trigger == "oneshot"
+    min_wait_ns, max_events = options.min_wait, options.max_events
 
     def watch(socket: Socket) -> Program:
         return kernel.epoll_ctl_add(epoll, socket, edge, one_shot)
@@ -110,10 +111,10 @@ def event_loop(
     # Edge-triggered: those that have been told of, and not yet read until EAGAIN.
     unread: dict[Socket, None] = {}
     while True:
-        if options.min_wait:
-            yield from kernel.nanosleep(options.min_wait)
+        if min_wait_ns:
+            yield from kernel.nanosleep(min_wait_ns)
         timeout_ns = 0 if server.own_work.wanted or unread else jobs.timeout_ns()
-        events = yield from kernel.epoll_wait(epoll, options.max_events, timeout_ns)
+        events = yield from kernel.epoll_wait(epoll, max_events, timeout_ns)
         for socket in events:
             if socket is server.listener:
                 while (connection := (yield from kernel.accept4(socket))) is not EAGAIN:

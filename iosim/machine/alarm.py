@@ -58,7 +58,10 @@ class Alarm(Event):
         self._ids = env._eid
 
     def set(self, due_ns: int) -> None:
-        """Act at `due_ns` (not before now) instead of whenever it was set to before."""
+        """Act at `due_ns` (not before now) instead of whenever it was set to before.
+
+        The action itself may as well assign `due_ns`.
+        """
         self.due_ns = due_ns
         if due_ns < self._scheduled_ns:
             self._scheduled_ns = due_ns

@@ -117,7 +117,8 @@ class Calls:
         until_ns = env._now + debt_ns
         if not heap or heap[0][0] > until_ns or until_ns == self._caught_up_ns:
             return True
-        if debt_ns > AHEAD_MOST_NS or not self.machine.single_threaded:
+        # Of several threads another might be woken.
+        if debt_ns > AHEAD_MOST_NS or len(self.machine.threads) > 1:
             return False
         if not act_ahead(env, until_ns):
             return False

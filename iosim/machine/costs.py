@@ -45,7 +45,7 @@ def interpolate(table: Table, x: int) -> int:
     return y0 + (y1 - y0) * (x - x0) // (x1 - x0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Costs:
     """Costs in ns (fields `_ns`), sizes in bytes (`_bytes`), tables of them.
 

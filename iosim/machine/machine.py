@@ -197,11 +197,6 @@ class Machine:
 
     # ----------------------------------------------------------------------- waking
 
-    @property
-    def single_threaded(self) -> bool:
-        """True if whoever runs is the only thread there is, and nobody can be woken."""
-        return len(self.threads) == 1
-
     def arrive(self, socket: "Socket", message: Any) -> None:
         """`message` is in the socket now: wake who sleeps there, tell who watches it."""
         socket.received.append(message)

@@ -83,15 +83,13 @@ class Item:
         """Hear of them no longer."""
         self.socket.watchers.remove(self)
 
-    def on_readable(self, socket: Socket) -> bool:
-        """Put it on the ready list; whether a thread has been woken by that."""
-        return self.events is EPOLLIN and self._list()
-
     def on_writable(self, socket: Socket) -> None:
-        if self.events is EPOLLOUT:
-            self._list()
+        self.on_readable(socket, EPOLLOUT)
 
-    def _list(self) -> bool:
+    def on_readable(self, socket: Socket, events: str = EPOLLIN) -> bool:
+        """Put it on the ready list; whether a thread has been woken by that."""
+        if self.events is not events:
+            return False
         epoll = self.epoll
         if not self.listed:
             self.listed = True
@@ -488,9 +486,9 @@ class ReadinessCalls(Calls):
         self, epoll: Epoll, max_events: int, timeout_ns: int | None = None
     ) -> Generator[Any, Any, list[Socket]]:
         """Sockets that are readable; sleep until there is one, or `timeout_ns` are over."""
-        thread, costs, machine = self.thread, self.costs, self.machine
+        thread, machine = self.thread, self.machine
         self.syscalls["epoll_wait"] += 1
-        thread.charge(ENTRY, costs.epoll_wait_whole_ns, "epoll_wait")
+        thread.charge(ENTRY, self.costs.epoll_wait_whole_ns, "epoll_wait")
         if thread.debt_ns and not (epoll.ready and self.undisturbed()):
             yield RUN
         events: list[Socket] = []
@@ -528,8 +526,8 @@ class ReadinessCalls(Calls):
         events: list[Socket] = []
         put_back = epoll.ready
         ahead_ns = self.thread.debt_ns
-        looked_at = 0
-        for looked_at, item in enumerate(ready, 1):
+        looked_at = len(ready)
+        for item in ready:
             socket = item.socket
             if not (
                 socket.received
@@ -547,6 +545,7 @@ class ReadinessCalls(Calls):
                 put_back.append(item)
             if len(events) == max_events:
                 # No more room: the rest stays, before what has just been put back.
+                looked_at = ready.index(item) + 1
                 put_back[:0] = ready[looked_at:]
                 break
         ns = looked_at * self.costs.epoll_wait_per_event_ns

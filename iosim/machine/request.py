@@ -17,7 +17,7 @@ Not modelled: which of several threads delayed a request.
 Validated by: tests/timeline/test_request_parts.py, tests/conformance
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 if TYPE_CHECKING:
@@ -161,6 +161,21 @@ class Request:
         """What it waited for outside the machine is there."""
         self.device_ns += now - self.ready_ns
         self.ready_ns = now
+
+
+def summed_parts(requests: Iterable[Request]) -> tuple[int, ...]:
+    """The sum of each of `PARTS` over all of them, in ns."""
+    client_ns = network_ns = queue_ns = wake_up_ns = run_queue_ns = cpu_ns = lock_ns = device_ns = 0
+    for request in requests:  # one loop, of plain additions: the quickest way through
+        client_ns += request.client_ns
+        network_ns += request.network_ns
+        queue_ns += request.queue_ns
+        wake_up_ns += request.wake_up_ns
+        run_queue_ns += request.run_queue_ns
+        cpu_ns += request.cpu_ns
+        lock_ns += request.lock_ns
+        device_ns += request.device_ns
+    return client_ns, network_ns, queue_ns, wake_up_ns, run_queue_ns, cpu_ns, lock_ns, device_ns
 
 
 def request_type(

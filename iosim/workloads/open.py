@@ -98,13 +98,15 @@ class Source:
         # of when it arrives.
         in_order = clients.at_arrival and clients.network.fixed_delays_ns is not None
         self._env = clients.machine.env
-        self._in_order = in_order
+        self._network = clients.network
         self._alarm = Alarm(
             self._env, self._arrive if in_order else self._send, quiet=clients.quiet
         )
         self._times: Iterator[int] = iter(())
         self._intended_ns = 0
-        self._delays_ns = (0, 0)
+        self._delays_ns = (clients.network.fixed_delays_ns if in_order else None) or (0, 0)
+        # From being sent to the arrival.
+        self._way_ns = self._delays_ns[0]
 
     intended_times: Callable[[Any, "Streams", int], Iterator[int]] = staticmethod(intended_times)
     """From options, streams and the start: endless times in ns, ascending."""
@@ -113,15 +115,13 @@ class Source:
         """The server is ready: the clock of the load starts now."""
         now = self._env._now
         self._times = self.intended_times(self._options, self._streams, now)
-        if self._in_order:
-            self._delays_ns = self._clients.network.fixed_delays_ns or (0, 0)
         self._set_next()
 
     def _set_next(self) -> None:
         self._intended_ns = intended_ns = next(self._times)
         # Set for its arrival, not for its sending: one event a request.
-        free_ns = self._clients.network.free_ns
-        self._alarm.set((intended_ns if intended_ns > free_ns else free_ns) + self._delays_ns[0])
+        free_ns = self._network.free_ns
+        self._alarm.set((intended_ns if intended_ns > free_ns else free_ns) + self._way_ns)
 
     def _send(self) -> None:
         clients = self._clients
@@ -129,10 +129,13 @@ class Source:
         self._set_next()
 
     def _arrive(self) -> None:
-        clients, delays_ns = self._clients, self._delays_ns
-        arrival_ns = clients.network.free_ns + delays_ns[0]
+        arrival_ns = self._network.free_ns + self._way_ns
         if arrival_ns > self._env._now:
             self._alarm.set(arrival_ns)  # the clients' core has been busy meanwhile
             return
-        clients.offer(self._intended_ns, clients.clients[next(self._choice)], delays_ns)
-        self._set_next()
+        clients = self._clients
+        clients.offer(self._intended_ns, clients.clients[next(self._choice)], self._delays_ns)
+        # As `_set_next`, written out: this is one of the simulator's busiest spots.
+        self._intended_ns = intended_ns = next(self._times)
+        free_ns = self._network.free_ns
+        self._alarm.due_ns = (intended_ns if intended_ns > free_ns else free_ns) + self._way_ns

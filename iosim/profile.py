@@ -164,6 +164,7 @@ _PARSE_X = {
     "idle_exit": ("ns", parse_duration),
     "idle_exit_charged": ("ns", parse_duration),
     "cold_execution": ("ns", parse_duration),
+    "cpython_cold_execution": ("ns", parse_duration),
     "cache_refill_per_kib": ("bytes", parse_size),
     "poll_per_descriptor": ("count", parse_count),
     "file_copy_per_kib": ("bytes", parse_size),

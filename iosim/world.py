@@ -9,7 +9,7 @@ Validated by: tests/conformance
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -63,6 +63,8 @@ def build(
     """Wire up a world for one entry of the scenario's models."""
     env = Clock(initial_time=0)
     spec = scenario.machine
+    if spec.runtime == "cpython":
+        costs = replace(costs, cold_execution_ns=costs.cpython_cold_execution_ns)
     scheduler = kinds("schedulers")[spec.scheduler.kind]
     machine = Machine(
         env,

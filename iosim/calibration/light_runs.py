@@ -1,9 +1,11 @@
-"""The few real runs that the macro fit sees: three models, two runtimes, light load.
+"""The few real runs that the macro fit sees: three models, two runtimes, two light loads.
 
 Each cell is a server of one core with 16 connections and 20 us of work by request, asked for a
-fifth of what it answers at most, which is found first. Repetitions are interleaved: all cells,
-then all cells again, so that a mood of the machine meets every cell. A run that something else
-disturbed, still after so many attempts, is not fitted on.
+fifth or for half of what it answers at most, which is found first. At the one load it sleeps
+before most requests, at the other before some: that parts what a sleep costs from what a message
+does. Repetitions are interleaved: all cells, then all cells again, so that a mood of the machine
+meets every cell. A run that something else disturbed, still after so many attempts, is not fitted
+on.
 
 Scope: `epoll`, `blocking` and `coroutine`, natively and in CPython, as far as they run here.
 Not done: other loads, connections and models are left for validation, which refuses these.
@@ -25,7 +27,7 @@ MODELS = ("epoll", "blocking", "coroutine")
 RUNTIMES = ("native", "cpython")
 CONNECTIONS = 16
 DEMAND_NS = 20_000
-LOAD = 0.2
+LOADS = (0.2, 0.5)
 """Of what the cell answers at most."""
 SIMULATED_REQUESTS = 1_500
 """In the scenario that stands for a cell's runs in the fit."""
@@ -42,7 +44,7 @@ class Effort:
     """How often a disturbed run is made, at most."""
 
 
-QUICK = Effort(saturating_ms=300, running_ms=600, repetitions=2, attempts=1)
+QUICK = Effort(saturating_ms=300, running_ms=600, repetitions=1, attempts=1)
 FULL = Effort(saturating_ms=1_000, running_ms=3_000, repetitions=3, attempts=3)
 
 
@@ -72,7 +74,7 @@ def cell(model: str, runtime: str, rate_per_s: float, duration_ms: int, seed: in
 
 def total(effort: Effort) -> int:
     """How many runs `observe` makes, and so how often it tells its progress."""
-    return len(MODELS) * len(RUNTIMES) * (1 + effort.repetitions)
+    return len(MODELS) * len(RUNTIMES) * (1 + len(LOADS) * effort.repetitions)
 
 
 def observe(effort: Effort, progress: Callable[[], None] | None = None) -> LightRuns:
@@ -81,28 +83,33 @@ def observe(effort: Effort, progress: Callable[[], None] | None = None) -> Light
     Interrupted by the user, it returns the cells of the repetitions that have finished.
     """
     found = LightRuns()
-    rates: dict[tuple[str, str], float] = {}
-    values: dict[tuple[str, str], list[dict[str, float]]] = {}
-    disturbed: dict[tuple[str, str], list[str]] = {}
+    most_per_s: dict[tuple[str, str], float] = {}
+    values: dict[tuple[str, str, float], list[dict[str, float]]] = {}
+    disturbed: dict[tuple[str, str, float], list[str]] = {}
     try:
-        for key, result in _each(found, effort, progress):
-            rates[key] = float(f"{LOAD * (result.metrics['throughput_per_s'].mean or 0):.3g}")
+        for cell_of, result in _each(found, effort, progress):
+            most_per_s[cell_of] = result.metrics["throughput_per_s"].mean or 0
         for repetition in range(effort.repetitions):
-            for key, result in _each(found, effort, progress, rates, repetition + 1):
-                if why := _disturbed(result):
-                    disturbed.setdefault(key, []).append(why)
-                else:
-                    values.setdefault(key, []).append(_of(result))
+            for load in LOADS:
+                rates = {key: _rounded(load * most) for key, most in most_per_s.items()}
+                for cell_of, result in _each(found, effort, progress, rates, repetition + 1):
+                    key = (*cell_of, load)
+                    if why := _disturbed(result):
+                        disturbed.setdefault(key, []).append(why)
+                    else:
+                        values.setdefault(key, []).append(_of(result))
     except KeyboardInterrupt:
         found.interrupted = True
     for key, reasons in disturbed.items():
         told = f"{len(reasons)} of its runs {'was' if len(reasons) == 1 else 'were'} disturbed"
+        model, runtime, load = key
+        name = f"{model}, {runtime}, {load:.0%}"
         if key in values:
-            found.warnings.append(f"{', '.join(key)}: {told}, and left out: {reasons[0]}")
+            found.warnings.append(f"{name}: {told}, and left out: {reasons[0]}")
         else:
-            found.skipped[", ".join(key)] = f"all {told}: {reasons[0]}"
-    for (model, runtime), runs in values.items():
-        rate = rates[model, runtime]
+            found.skipped[name] = f"all {told}: {reasons[0]}"
+    for (model, runtime, load), runs in values.items():
+        rate = _rounded(load * most_per_s[model, runtime])
         found.observed.append(
             Observed(
                 cell(model, runtime, rate, round(1_000 * SIMULATED_REQUESTS / rate), seed=1),
@@ -113,6 +120,10 @@ def observe(effort: Effort, progress: Callable[[], None] | None = None) -> Light
     return found
 
 
+def _rounded(rate_per_s: float) -> float:
+    return float(f"{rate_per_s:.3g}")
+
+
 def _each(
     found: LightRuns,
     effort: Effort,
@@ -120,7 +131,7 @@ def _each(
     rates: dict[tuple[str, str], float] | None = None,
     repetition: int = 0,
 ) -> Iterator[tuple[tuple[str, str], ModelResult]]:
-    """A run of each cell that has not been skipped: as fast as it goes, or at its rate."""
+    """A run of each server that has not been skipped: as fast as it goes, or at its rate."""
     from iosim.measurement import measure, saturate
 
     for runtime in RUNTIMES:

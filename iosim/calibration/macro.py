@@ -64,6 +64,7 @@ PARAMETERS = (
     Parameter("wake-up latency", ("idle_exit",), 0.4),
     Parameter("CPU per sleep", ("idle_exit_charged", "cold_execution"), 0.5),
     Parameter("socket calls", ("recvfrom", "sendto"), 0.3),
+    Parameter("CPU per sleep in CPython", ("cpython_cold_execution",), 0.7),
     Parameter("work by message", ("message",), 0.7),
     Parameter("work by message in CPython", ("cpython_message",), 0.7),
 )

@@ -7,9 +7,10 @@
 A coroutine runs as a *task*; the loop runs *handles*, callbacks in the queue that `call_soon`
 fills. What waits for a future goes on through that queue, so one pass after the event: between
 them the loop asks epoll once more, without waiting. With streams the loop reads as soon as
-there is something and keeps it in a buffer; with the loop's socket calls the task reads first,
-and a socket that has nothing is registered with epoll for that one wait. What the send buffer
-has no room for is sent by the loop whenever there is some; the task goes on after the last byte.
+there is something, into a buffer so large that it is mapped for each read, and keeps it; with the
+loop's socket calls the task reads first, and a socket that has nothing is registered with epoll
+for that one wait. What the send buffer has no room for is sent by the loop whenever there is some;
+the task goes on after the last byte.
 
 Sleeps end late: the wait in epoll is rounded up to milliseconds.
 
@@ -20,7 +21,7 @@ Not modelled: executors, flow control by the buffers' limits (streams drain as w
 until all is sent; meanwhile the loop does not read the socket), the garbage collector, copying
 that grows with a message, uvloop.
 Source: CPython 3.11 Lib/asyncio/base_events.py (_run_once), selector_events.py (sock_recv,
-sock_sendall, _SelectorSocketTransport), streams.py (StreamReader), Lib/selectors.py
+sock_sendall, _SelectorSocketTransport: max_size), streams.py (StreamReader), Lib/selectors.py
 (EpollSelector).
 Validated by: tests/timeline/test_coroutine_flavours.py, tests/conformance
 """
@@ -130,6 +131,8 @@ class Stream:
     def on_readable(self) -> Program:
         """The transport's callback: receive, feed the reader, wake its task."""
         loop = self.loop
+        # Of 256 KiB, twice malloc's M_MMAP_THRESHOLD.
+        loop.kernel.map_buffer(loop.costs.asyncio_buffer_ns)
         message = yield from loop.kernel.recvfrom(self.socket)
         if message is EOF:
             yield from loop.remove_reader(self.socket)

@@ -26,7 +26,7 @@ from pydantic import Field
 
 from iosim.choice import Options as BaseOptions
 from iosim.handler import CPU, Query, Server, call
-from iosim.machine.kernel import Kernel
+from iosim.machine.kernel import SWAPCONTEXT_CALLS, Kernel
 from iosim.machine.readiness import EPOLLIN, EPOLLOUT, NOTHING
 from iosim.machine.request import Request
 from iosim.machine.sockets import EAGAIN, EOF, PARTIAL, Socket
@@ -135,14 +135,19 @@ def handle(scheduler: "Scheduler", request: Request) -> Program:
 # ------------------------------------------------------- what makes it work
 
 
-def costs_of(flavour: str, kernel: Kernel) -> tuple[int, int]:
-    """What a switch costs, in ns, and a coroutine keeps, in bytes."""
+def costs_of(flavour: str, kernel: Kernel) -> tuple[int, int, int]:
+    """What a switch costs, in ns, how many syscalls it makes, what a coroutine keeps, in bytes."""
     costs = kernel.costs
+    stack_bytes = costs.coroutine_memory_bytes
     return {
-        "generator": (kernel.coroutine_switch_ns, kernel.coroutine_memory_bytes),
-        "swapcontext": (costs.coroutine_switch_ns, costs.coroutine_memory_bytes),
-        "longjmp": (costs.coroutine_longjmp_ns, costs.coroutine_memory_bytes),
-        "greenlet": (costs.greenlet_switch_ns, costs.greenlet_memory_bytes),
+        "generator": (
+            kernel.coroutine_switch_ns,
+            kernel.coroutine_switch_calls,
+            kernel.coroutine_memory_bytes,
+        ),
+        "swapcontext": (costs.coroutine_switch_ns, SWAPCONTEXT_CALLS, stack_bytes),
+        "longjmp": (costs.coroutine_longjmp_ns, 0, stack_bytes),
+        "greenlet": (costs.greenlet_switch_ns, 0, costs.greenlet_memory_bytes),
     }[flavour]
 
 
@@ -160,7 +165,7 @@ class Scheduler:
         self.kernel = kernel
         self.server = server
         self._max_events = options.max_events
-        self._switch_ns, memory_bytes = costs_of(options.flavour, kernel)
+        self._switch_ns, self._switch_calls, memory_bytes = costs_of(options.flavour, kernel)
         self._stack_bytes = options.stack or memory_bytes
         self._runnable: deque[Program] = deque()
         self._timers: list[tuple[int, int, Program, Request]] = []
@@ -237,7 +242,7 @@ class Scheduler:
 
     def _resume(self, coroutine: Program) -> Program:
         """Run `coroutine` until it suspends itself or ends."""
-        self.kernel.switch_coroutine(self._switch_ns)
+        self.kernel.switch_coroutine(self._switch_ns, self._switch_calls)
         self._current = coroutine
         value = None
         try:

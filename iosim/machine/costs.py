@@ -200,6 +200,8 @@ class Costs:
     processor_look_ns: int
     """Looking at another processor's run queue."""
     # --- CPython
+    cpython_cold_execution_ns: Table
+    """The same as `cold_execution`, for a program in CPython."""
     cpython_call_ns: int
     """A call's way from Python to the syscall and back."""
     cpython_lock_ns: int
@@ -229,6 +231,8 @@ class Costs:
     """Making, queueing and running a handle, without what it calls."""
     asyncio_resume_ns: int
     """A task's step from one await to the next, with its handle."""
+    asyncio_buffer_ns: int
+    """A transport's buffer of 256 KiB for a read: mapped, cut to what has come, unmapped."""
     asyncio_feed_ns: int
     """Feeding a message to a StreamReader and reading it from there."""
     asyncio_write_ns: int

@@ -359,6 +359,10 @@ class CPythonKernel(Kernel):
         return self.costs.cpython_coroutine_switch_ns
 
     @property
+    def coroutine_switch_calls(self) -> int:
+        return 0
+
+    @property
     def queue_operation_ns(self) -> int:
         return self.costs.cpython_queue_operation_ns
 

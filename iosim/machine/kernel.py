@@ -13,7 +13,7 @@ Validated by: tests/timeline
 """
 
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, Final
 
 from iosim.machine.files import FileCalls
 from iosim.machine.locks import LockCalls
@@ -23,6 +23,9 @@ from iosim.machine.signals import SignalCalls
 from iosim.machine.sockets import Socket, SocketCalls
 from iosim.machine.thread import ENTRY, RUN, SYSCALL, USER, Program, Thread
 from iosim.machine.uring import UringCalls
+
+SWAPCONTEXT_CALLS: Final = 2
+"""Of rt_sigprocmask(2): one there, one back."""
 
 
 class Kernel(
@@ -137,6 +140,11 @@ class Kernel(
         return self.costs.coroutine_switch_ns
 
     @property
+    def coroutine_switch_calls(self) -> int:
+        """Calls of rt_sigprocmask(2) in that: natively it is by swapcontext(3)."""
+        return SWAPCONTEXT_CALLS
+
+    @property
     def queue_operation_ns(self) -> int:
         """Putting an item in a queue in user space, or taking one out."""
         return self.costs.queue_operation_ns
@@ -156,12 +164,26 @@ class Kernel(
         """What a forked process of this runtime has in memory for itself alone."""
         return self.costs.forked_process_memory_bytes
 
-    def switch_coroutine(self, ns: int | None = None) -> None:
-        """Owe a switch between coroutines: `ns`, or what the runtime's own cost. Plain call."""
+    def switch_coroutine(self, ns: int | None = None, calls: int = 0) -> None:
+        """Owe a switch to a coroutine and back: `ns`, with `calls` of rt_sigprocmask(2) in it.
+
+        Without `ns` it is a switch of the runtime's own. Plain call.
+        """
         self.machine.coroutine_switches += 1
         if ns is None:
-            ns = self.coroutine_switch_ns
+            ns, calls = self.coroutine_switch_ns, self.coroutine_switch_calls
+        if calls:
+            self.syscalls["rt_sigprocmask"] += calls
         self.thread.charge(USER, ns, "coroutine switch")
+
+    def map_buffer(self, ns: int) -> None:
+        """Owe a buffer so large that malloc(3) maps it, and that is cut when it is filled.
+
+        `ns` is for all three calls, and for the page that is touched. Plain call.
+        """
+        for call in ("mmap", "mremap", "munmap"):
+            self.syscalls[call] += 1
+        self.thread.charge(ENTRY, ns, "mmap")
 
     def operate_queue(self) -> None:
         """Owe putting into or taking from a user-space queue. Plain call."""

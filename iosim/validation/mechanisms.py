@@ -112,7 +112,14 @@ class Noise:
 GROUPS: tuple[Group, ...] = (
     Group(
         "wake-up",
-        ("idle_exit", "idle_exit_charged", "cold_execution", "wake_up", "wake_up_idle_core"),
+        (
+            "idle_exit",
+            "idle_exit_charged",
+            "cold_execution",
+            "cpython_cold_execution",
+            "wake_up",
+            "wake_up_idle_core",
+        ),
     ),
     Group("preemption", ("context_switch", "cache_refill_per_kib")),
     Group(
@@ -203,6 +210,7 @@ GROUPS: tuple[Group, ...] = (
             "greenlet_switch",
             "asyncio_handle",
             "asyncio_resume",
+            "asyncio_buffer",
             "asyncio_feed",
             "asyncio_write",
         ),

@@ -35,27 +35,28 @@ def order(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return made
 
 
-def test_three_models_two_runtimes_interleaved(order: list[str]) -> None:
+def test_three_models_two_runtimes_two_loads_interleaved(order: list[str]) -> None:
     told: list[int] = []
     found = observe(TINY, lambda: told.append(1))
     cells = [
         f"{model}, {runtime}" for runtime in ("native", "cpython") for model in light_runs.MODELS
     ]
     assert order[:6] == [f"{cell} 20ms" for cell in cells]
-    assert order[6:] == 2 * [f"{cell} 60ms" for cell in cells[:-1]]
-    assert len(told) == total(TINY) == 18
+    assert order[6:] == 4 * [f"{cell} 60ms" for cell in cells[:-1]]
+    assert len(told) == total(TINY) == 30
     assert found.skipped == {"coroutine, cpython": "no such server"}
     assert not found.interrupted
 
 
-def test_a_fifth_of_what_they_answer_at_most(order: list[str]) -> None:
+def test_a_fifth_and_a_half_of_what_they_answer_at_most(order: list[str]) -> None:
     found = observe(TINY)
     models = [one.run.model for one in found.observed]
-    assert models == ["epoll", "blocking", "coroutine", "epoll", "blocking"]
-    for one in found.observed:
+    assert models == 2 * ["epoll", "blocking", "coroutine", "epoll", "blocking"]
+    for index, one in enumerate(found.observed):
         assert (one.run.connections, one.run.demand_ns) == (16, 20_000)
         # 20 us of work and the calls: less than 60 us a request.
-        assert 0.2 / 60e-6 < one.run.rate_per_s < 0.2 / 20e-6
+        load = 0.2 if index < 5 else 0.5
+        assert load / 60e-6 < one.run.rate_per_s < load / 20e-6
         assert one.scenario.workload.options.rate == one.run.rate_per_s
         assert set(map(len, one.values.values())) == {2}
         seconds = one.scenario.run.duration / 1e9
@@ -63,7 +64,7 @@ def test_a_fifth_of_what_they_answer_at_most(order: list[str]) -> None:
 
 
 def test_disturbed_runs_are_left_out(order: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of one cell, one of another; and who is late for the tail alone is not disturbed."""
+    """All of one server, one of another; and who is late for the tail alone is not disturbed."""
 
     def of_record(record: Any) -> dict[str, float]:
         made = order[-1]
@@ -73,18 +74,24 @@ def test_disturbed_runs_are_left_out(order: list[str], monkeypatch: pytest.Monke
 
     monkeypatch.setattr(light_runs, "of_record", of_record)
     found = observe(TINY)
-    assert found.skipped["epoll, native"].startswith("all 2 of its runs were disturbed")
+    for load in ("20%", "50%"):
+        told = found.skipped[f"epoll, native, {load}"]
+        assert told.startswith("all 2 of its runs were disturbed")
     (warning,) = found.warnings
-    assert warning.startswith("coroutine, native: 1 of its runs was disturbed, and left out")
-    runs = {
-        (o.run.model, o.run.runtime): len(o.values["response_time_p50_ns"]) for o in found.observed
-    }
-    assert runs == {
-        ("blocking", "native"): 2,
-        ("coroutine", "native"): 1,
-        ("epoll", "cpython"): 2,
-        ("blocking", "cpython"): 2,
-    }
+    assert warning.startswith("coroutine, native, 20%: 1 of its runs was disturbed, and left out")
+    runs = [
+        (o.run.model, o.run.runtime, len(o.values["response_time_p50_ns"])) for o in found.observed
+    ]
+    assert sorted(runs) == [
+        ("blocking", "cpython", 2),
+        ("blocking", "cpython", 2),
+        ("blocking", "native", 2),
+        ("blocking", "native", 2),
+        ("coroutine", "native", 1),
+        ("coroutine", "native", 2),
+        ("epoll", "cpython", 2),
+        ("epoll", "cpython", 2),
+    ]
 
 
 def test_interrupted_it_keeps_what_has_finished(

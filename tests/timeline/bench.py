@@ -26,6 +26,7 @@ TABLES = (
     "idle_exit_ns",
     "idle_exit_charged_ns",
     "cold_execution_ns",
+    "cpython_cold_execution_ns",
     "cache_refill_per_kib_ns",
     "poll_per_descriptor_ns",
     "file_copy_per_kib_ns",

@@ -66,7 +66,8 @@ MODELS: dict[str, tuple[str, dict[str, Any], dict[str, int], int]] = {
     "epoll": ("epoll", {}, EPOLL, 1),
     # Edge-triggered, it has to read until EAGAIN.
     "epoll edge": ("epoll", {"trigger": "edge"}, {**EPOLL, "recvfrom": 2}, 1),
-    "coroutine": ("coroutine", {}, EPOLL, 1),
+    # swapcontext there and back.
+    "coroutine": ("coroutine", {}, {**EPOLL, "rt_sigprocmask": 2}, 1),
     "pool": ("thread_pool_callbacks", {}, EPOLL, 1),
     # A helper reads and signals; the handler answers and submits the next read, for which it
     # wakes a helper: each of the two threads sleeps once a request.

@@ -10,7 +10,7 @@ Validated by: tests/conformance
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from iosim.choice import Chosen
@@ -64,7 +64,7 @@ def build(
     env = Clock(initial_time=0)
     spec = scenario.machine
     if spec.runtime == "cpython":
-        costs = replace(costs, cold_execution_ns=costs.cpython_cold_execution_ns)
+        costs = _in_cpython(costs)
     scheduler = kinds("schedulers")[spec.scheduler.kind]
     machine = Machine(
         env,
@@ -91,6 +91,12 @@ def build(
     if workload.TRAFFIC == "items":
         return _pipeline(scenario, model, machine, streams, program)
     return _server(scenario, model, machine, streams, program, workload)
+
+
+@cache
+def _in_cpython(costs: Costs) -> Costs:
+    """The costs where every thread is the interpreter's. They take ms to make."""
+    return replace(costs, cold_execution_ns=costs.cpython_cold_execution_ns)
 
 
 def _kernel(runtime: str, costs: Costs) -> Callable[[Thread, Machine, bool], Kernel]:

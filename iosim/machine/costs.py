@@ -27,7 +27,7 @@ Table = tuple[tuple[int, int], ...]
 
 IDLE_STEP_BITS = 10
 IDLE_STEPS = 4096
-"""`leave_idle` is tabulated in steps of 2**10 ns, up to 4.2 ms."""
+"""`leave_idle` is tabulated in steps of 2**10 ns, up to 4.2 ms; beyond it is worked out."""
 
 REFILL_STEP_BITS = 14
 REFILL_STEPS = 2048
@@ -295,15 +295,8 @@ class Costs:
 
     def __post_init__(self) -> None:
         steps = tuple(
-            (
-                latency_ns := interpolate(self.idle_exit_ns, idle_ns),
-                # A part of the latency: not more than all of it, whatever has been changed.
-                min(latency_ns, interpolate(self.idle_exit_charged_ns, idle_ns)),
-                interpolate(self.cold_execution_ns, idle_ns),
-            )
-            for idle_ns in (
-                (step << IDLE_STEP_BITS) + (1 << (IDLE_STEP_BITS - 1)) for step in range(IDLE_STEPS)
-            )
+            self._leave_after((step << IDLE_STEP_BITS) + (1 << (IDLE_STEP_BITS - 1)))
+            for step in range(IDLE_STEPS)
         )
         object.__setattr__(self, "_leave_idle", steps)
         for call in ("epoll_wait", "recvfrom", "sendto"):
@@ -344,7 +337,16 @@ class Costs:
     def leave_idle(self, idle_ns: int) -> tuple[int, int, int]:
         """(latency, CPU charged out of it, cold execution on top) after `idle_ns` idle."""
         step = idle_ns >> IDLE_STEP_BITS
-        return self._leave_idle[step if step < IDLE_STEPS else -1]
+        return self._leave_idle[step] if step < IDLE_STEPS else self._leave_after(idle_ns)
+
+    def _leave_after(self, idle_ns: int) -> tuple[int, int, int]:
+        latency_ns = interpolate(self.idle_exit_ns, idle_ns)
+        return (
+            latency_ns,
+            # A part of the latency: not more than all of it, whatever has been changed.
+            min(latency_ns, interpolate(self.idle_exit_charged_ns, idle_ns)),
+            interpolate(self.cold_execution_ns, idle_ns),
+        )
 
     def refill(self, distance_bytes: int, size_bytes: int) -> int:
         """Ns to fetch `size_bytes` again after `distance_bytes` of other data."""

@@ -168,7 +168,10 @@ class TestRows:
         pairs = zip(costs.idle_exit_ns, costs.idle_exit_charged_ns, strict=True)
         for (idle_ns, latency_ns), (same_ns, charged_ns) in pairs:
             assert idle_ns == same_ns
-            assert charged_ns == pytest.approx(latency_ns / 3, rel=0.01)
+            if idle_ns <= 1_000_000:
+                assert charged_ns == pytest.approx(latency_ns / 3, rel=0.01)
+            else:
+                assert latency_ns / 3 < charged_ns < latency_ns / 2
 
     @pytest.mark.parametrize(("threads", "extra_ns"), [(16, 1_500), (128, 2_500), (512, 5_200)])
     def test_the_ring_of_threads(self, reference: Profile, threads: int, extra_ns: int) -> None:
@@ -385,7 +388,7 @@ class TestChanging:
         assert changed.entries["syscall"].spread == (44, 58)
         was = reference.costs.idle_exit_ns
         assert changed.costs.idle_exit_ns == tuple((x, 2 * y) for x, y in was)
-        assert changed.costs.leave_idle(10_000_000)[0] == 96_000
+        assert changed.costs.leave_idle(10_000_000)[0] == 212_000
         assert changed.entries["idle_exit"].spread == reference.entries["idle_exit"].spread
 
     def test_leaves_the_rest_and_the_original_alone(self, reference: Profile) -> None:

@@ -16,6 +16,8 @@ from iosim.calibration.probes.registry import Place, Series, native, probe
 
 GAPS_US: Final = (10, 15, 30, 60, 100, 240, 500, 1000)
 """At most eight, as the program in C takes them."""
+LONG_GAPS_US: Final = (2000, 4000, 8000)
+"""They take their time: fewer samples, and none where it is to be quick."""
 
 for _number, _way in enumerate(("read_eventfd", "epoll", "futex")):
     for _gap_us, _gap in ((5, "gap5us"), (100, "gap100us"), (1000, "gap1ms")):
@@ -30,15 +32,16 @@ native(
     "wake_awake_core_read_eventfd|gap100us", "wake_awake_core_read_eventfd_waker_cost|gap100us",
     samples=400, needs=[TWO_CORES],
 )  # fmt: skip
-native(
-    __name__, "wake_random_gap",
-    *(
-        f"wake_random_gap_{what}|gap={gap_us}us"
-        for gap_us in GAPS_US
-        for what in ("latency", "sleeper_cpu", "waker_cpu")
-    ),
-    arguments=[GAPS_US], samples=1000, needs=[TWO_CORES],
-)  # fmt: skip
+for _gaps_us, _samples in ((GAPS_US, 1000), (LONG_GAPS_US, 100)):
+    native(
+        __name__, "wake_random_gap",
+        *(
+            f"wake_random_gap_{what}|gap={gap_us}us"
+            for gap_us in _gaps_us
+            for what in ("latency", "sleeper_cpu", "waker_cpu")
+        ),
+        arguments=[_gaps_us], samples=_samples, needs=[TWO_CORES], quick=_gaps_us is GAPS_US,
+    )  # fmt: skip
 
 
 _WIDTH = 0.2

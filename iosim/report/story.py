@@ -27,6 +27,7 @@ SAYS: Final[Mapping[str, str]] = MappingProxyType(
         "EAGAIN": "asks socket after socket, in vain",
         "Thread.start": "Python prepares a thread",
         "a handle": "queues and runs a callback",
+        "mmap": "maps a buffer to read into, cuts it to what has come, and unmaps it",
         "a pass of the loop": "the loop begins a pass",
         "accept": "takes a new connection",
         "accept4": "takes a new connection",

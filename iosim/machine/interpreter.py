@@ -9,7 +9,7 @@ A call that may block is made outside the lock, whether it blocks or not. A Pyth
 is first tried, and only a thread that must sleep for it drops the interpreter lock.
 
 On top, Python's own time: the way to a syscall and back, the exception that carries
-EAGAIN, the list that carries events.
+EAGAIN, the list that carries events. Time-outs of poll and epoll_wait are whole milliseconds.
 
 Scope: CPython 3.11 to 3.13 with its lock; one interpreter a process.
 Not modelled: free threading, sub-interpreters, the garbage collector; threading.Thread's
@@ -20,7 +20,7 @@ Validated by: tests/shape/test_r9_interpreter_lock.py, tests/timeline/test_inter
 """
 
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from iosim.machine.files import File
 from iosim.machine.kernel import Kernel
@@ -33,6 +33,14 @@ from iosim.machine.uring import Cqe, Sqe, Uring
 
 if TYPE_CHECKING:
     from iosim.machine.machine import Machine
+
+
+MILLISECOND_NS: Final = 1_000_000
+
+
+def whole_milliseconds(timeout_ns: int | None) -> int | None:
+    """What epoll.poll and poll.poll make of a time-out: they round it up."""
+    return None if timeout_ns is None else -(-timeout_ns // MILLISECOND_NS) * MILLISECOND_NS
 
 
 class InterpreterLock:
@@ -280,7 +288,7 @@ class CPythonKernel(Kernel):
     def epoll_wait(
         self, epoll: Epoll, max_events: int, timeout_ns: int | None = None
     ) -> Generator[Any, Any, list[Socket]]:
-        return self._events(super().epoll_wait(epoll, max_events, timeout_ns))
+        return self._events(super().epoll_wait(epoll, max_events, whole_milliseconds(timeout_ns)))
 
     def select(
         self, descriptors: DescriptorSet, timeout_ns: int | None = None
@@ -290,7 +298,7 @@ class CPythonKernel(Kernel):
     def poll(
         self, descriptors: DescriptorSet, timeout_ns: int | None = None
     ) -> Generator[Any, Any, list[Socket]]:
-        return self._events(super().poll(descriptors, timeout_ns))
+        return self._events(super().poll(descriptors, whole_milliseconds(timeout_ns)))
 
     def fcntl(self, socket: Socket, command: str, signals: IoSignals) -> Generator[Any, Any, None]:
         return self._outside(super().fcntl(socket, command, signals))

@@ -239,6 +239,19 @@ def test_each_event_of_a_wait_is_made_into_python() -> None:
     assert bench.run(1_000) == [(3 + 30, "end")]
 
 
+@pytest.mark.parametrize("native", [True, False])
+def test_time_outs_of_epoll_are_whole_milliseconds_in_python(native: bool) -> None:
+    bench = python()
+
+    def program(kernel: Kernel) -> Steps:
+        epoll = yield from kernel.epoll_create1()
+        yield from kernel.epoll_wait(epoll, 10, 1_100_000)
+        bench.note("end")
+
+    bench.spawn("a", program, native=native)
+    assert bench.run(3_000_000) == [(1_100_000 if native else 2_000_000, "end")]
+
+
 def test_a_native_thread_needs_no_lock() -> None:
     bench = python()
     bench.spawn("python", bench.computes(500, name="python"))

@@ -1,11 +1,13 @@
 """Which code this is: versions do not change with every line of it.
 
-Scope: the Python files of iosim. Not done: plug-ins of third parties.
-Validated by: tests/studies/test_rerun.py
+Scope: the Python files of iosim; SimPy and numpy by their versions.
+Not done: plug-ins of third parties.
+Validated by: tests/studies/test_rerun.py, tests/studies/test_points.py
 """
 
 import hashlib
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 
@@ -19,3 +21,9 @@ def code_sha256() -> str:
         digest.update(f"{path.relative_to(folder)} {len(content)}\n".encode())
         digest.update(content)
     return digest.hexdigest()
+
+
+@cache
+def simulator() -> str:
+    """What makes numbers of a scenario, in one line: a key of kept results holds it."""
+    return " ".join([code_sha256(), *(f"{name}={version(name)}" for name in ("simpy", "numpy"))])

@@ -29,8 +29,9 @@ CONNECTIONS = 16
 DEMAND_NS = 20_000
 LOADS = (0.2, 0.5)
 """Of what the cell answers at most."""
-SIMULATED_REQUESTS = 1_500
-"""In the scenario that stands for a cell's runs in the fit."""
+WARM_UP = 10
+"""So small a part of a run is left out, of a real one as of a simulated one. A cut that is found in
+a run's own data would jump from one value of a parameter to the next, and derivatives with it."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,12 @@ class Effort:
     repetitions: int
     attempts: int
     """How often a disturbed run is made, at most."""
+    simulated_requests: int
+    """In the scenario that stands for a cell's runs in the fit."""
 
 
-QUICK = Effort(saturating_ms=300, running_ms=600, repetitions=1, attempts=1)
-FULL = Effort(saturating_ms=1_000, running_ms=3_000, repetitions=3, attempts=3)
+QUICK = Effort(300, 600, repetitions=1, attempts=1, simulated_requests=600)
+FULL = Effort(1_000, 3_000, repetitions=3, attempts=3, simulated_requests=1_500)
 
 
 @dataclass
@@ -60,14 +63,19 @@ class LightRuns:
 
 
 def cell(model: str, runtime: str, rate_per_s: float, duration_ms: int, seed: int) -> Scenario:
-    """One model's scenario, of one replication."""
+    """One model's scenario, of one replication and with a warm-up of a tenth."""
     data: dict[str, Any] = {
         "name": f"{model}, {runtime}",
         "machine": {"cores": 1, "runtime": runtime},
         "server": {"handler": [{"cpu": f"{DEMAND_NS}ns"}]},
         "workload": {"open": {"rate": f"{rate_per_s:g}/s", "connections": {"total": CONNECTIONS}}},
         "models": [model],
-        "run": {"duration": f"{duration_ms}ms", "replications": 1, "seed": seed},
+        "run": {
+            "duration": f"{duration_ms}ms",
+            "warm_up": f"{duration_ms * 1_000_000 // WARM_UP}ns",
+            "replications": 1,
+            "seed": seed,
+        },
     }
     return from_data(data)
 
@@ -110,9 +118,10 @@ def observe(effort: Effort, progress: Callable[[], None] | None = None) -> Light
             found.skipped[name] = f"all {told}: {reasons[0]}"
     for (model, runtime, load), runs in values.items():
         rate = _rounded(load * most_per_s[model, runtime])
+        duration_ms = round(1_000 * effort.simulated_requests / rate)
         found.observed.append(
             Observed(
-                cell(model, runtime, rate, round(1_000 * SIMULATED_REQUESTS / rate), seed=1),
+                cell(model, runtime, rate, duration_ms, seed=1),
                 {m: tuple(run[m] for run in runs if m in run) for m in FLOORS},
                 FittedOn(model, runtime, CONNECTIONS, DEMAND_NS, rate),
             )

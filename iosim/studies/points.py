@@ -3,10 +3,10 @@
     point(Base(scenario), 0, (("machine.cores", "4"),)).digest
 
 A point's digest is the same exactly if its result is: it is made of the scenario with its seed, the
-costs, the contents of the CSV files that the scenario names, and iosim's version. How the
-changes were written, their order and the rest of the study are not in it.
+costs, the contents of the CSV files that the scenario names, iosim's code, and the versions of
+SimPy and numpy. How the changes were written, their order and the rest of the study are not in it.
 
-Scope: a point whose changes make no sense has no scenario; it says why, and is run nowhere.
+Scope: a third party's plug-ins are not in it. A point whose changes make no sense has no scenario; it says why, and is run nowhere.
 Validated by: tests/studies/test_points.py
 """
 
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from iosim.changes import apply
+from iosim.code_digest import simulator
 from iosim.errors import IosimError, ScenarioError
 from iosim.profile import Profile, with_costs
 from iosim.profile import load as load_profile
@@ -105,9 +106,7 @@ def _told(error: IosimError) -> str:
 
 
 def _digest(*parts: str) -> str:
-    from iosim import __version__
-
-    return hashlib.sha256("\0".join((__version__, *parts)).encode()).hexdigest()
+    return hashlib.sha256("\0".join((simulator(), *parts)).encode()).hexdigest()
 
 
 @lru_cache(maxsize=64)

@@ -3,11 +3,12 @@
     {"key": "measured 3f2a...", "cell": "quickstart, epoll, 50%", "values": {...}, ...}
 
 One line is one side, written as soon as it is there. The key holds all that the side depends on:
-the scenario as it was asked, and of a simulated side the profile, too. So nothing is taken for
-something else when a scenario or a cost has changed, and what has not changed is not run again.
+the scenario as it was asked, and of a simulated side the profile and the simulator's code, too. So
+nothing is taken for something else when a scenario, a cost or the simulator has changed, and what has
+not changed is not run again. A real side's key has no code: what was measured stays so.
 
 Scope: a line that a crash has cut off is left out, and run again. Of lines with one key the last
-holds. What code has changed is not in the key: `forget_simulated` is for that.
+holds. A third party's plug-ins are not in the key: `forget_simulated` is for them.
 Validated by: tests/validation/test_keeping.py
 """
 
@@ -18,6 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from iosim.code_digest import simulator
 from iosim.errors import UsageError, shown
 from iosim.profile import Profile
 from iosim.scenario import Scenario
@@ -38,9 +40,7 @@ def measured_key(scenario: Scenario, how: Mapping[str, Any] = MappingProxyType({
 
 def simulated_key(scenario: Scenario, profile: Profile) -> str:
     """What a simulated side depends on."""
-    from iosim import __version__
-
-    return f"simulated {scenario.digest} {profile.sha256} {__version__}"
+    return f"simulated {scenario.digest} {profile.sha256} {simulator()}"
 
 
 class Kept:

@@ -13,7 +13,7 @@ from iosim.results import Results
 from iosim.scenario import Scenario
 from iosim.simulation import simulate
 
-TINY = Effort(saturating_ms=20, running_ms=60, repetitions=2, attempts=1)
+TINY = Effort(20, 60, repetitions=2, attempts=1, simulated_requests=900)
 
 
 @pytest.fixture
@@ -60,7 +60,17 @@ def test_a_fifth_and_a_half_of_what_they_answer_at_most(order: list[str]) -> Non
         assert one.scenario.workload.options.rate == one.run.rate_per_s
         assert set(map(len, one.values.values())) == {2}
         seconds = one.scenario.run.duration / 1e9
-        assert seconds * one.run.rate_per_s == pytest.approx(1_500, rel=0.02)
+        assert seconds * one.run.rate_per_s == pytest.approx(900, rel=0.02)
+
+
+def test_no_warm_up_is_found_in_the_data_that_it_cuts(order: list[str]) -> None:
+    """It would jump between values of a parameter, and common random numbers would be lost."""
+    for one in observe(TINY).observed:
+        assert one.scenario.run.warm_up == one.scenario.run.duration // 10
+
+
+def test_a_quick_calibration_simulates_less() -> None:
+    assert light_runs.QUICK.simulated_requests < light_runs.FULL.simulated_requests
 
 
 def test_disturbed_runs_are_left_out(order: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

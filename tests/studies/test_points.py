@@ -1,11 +1,12 @@
 """A point: the scenario with its changes, and a hash that is the same exactly if its result is."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small_sweeps import SMALL, written
 
-import iosim
+from iosim import code_digest
 from iosim.profile import load as load_profile
 from iosim.scenario import load
 from iosim.studies.points import Base, Point, named_files, point
@@ -53,12 +54,20 @@ class TestDigests:
     def test_what_numbers_depend_on_is_in_it(self, base: Base, change: str) -> None:
         assert at(base, change).digest != at(base).digest
 
-    def test_another_version_may_give_other_numbers(
-        self, base: Base, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize(
+        ("name", "other"),
+        [("code_sha256", lambda: "0" * 64), ("version", {"simpy": "4", "numpy": "999"}.get)],
+    )
+    def test_other_code_may_give_other_numbers(
+        self, base: Base, monkeypatch: pytest.MonkeyPatch, name: str, other: Any
     ) -> None:
         before = at(base).digest
-        monkeypatch.setattr(iosim, "__version__", "999")
-        assert at(base).digest != before
+        monkeypatch.setattr(code_digest, name, other)
+        code_digest.simulator.cache_clear()
+        try:
+            assert at(base).digest != before
+        finally:
+            code_digest.simulator.cache_clear()
 
     def test_costs_given_by_code_count(self, base: Base) -> None:
         dear = load_profile("reference", changes={"context_switch": "9us"})

@@ -51,6 +51,16 @@ def test_a_key_holds_all_that_a_side_depends_on() -> None:
     assert simulated_key(asked, REFERENCE) != simulated_key(scenario(rate="6k/s"), REFERENCE)
 
 
+def test_other_code_simulates_anew_and_what_was_measured_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = scenario()
+    real, told = measured_key(asked), simulated_key(asked, REFERENCE)
+    monkeypatch.setattr("iosim.validation.keeping.simulator", lambda: "other code")
+    assert simulated_key(asked, REFERENCE) != told
+    assert measured_key(asked) == real
+
+
 def test_another_file_is_refused_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "sides.jsonl"
     Kept(path).put("measured a", "cell", ONE)

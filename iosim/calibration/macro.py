@@ -29,7 +29,7 @@ from dataclasses import dataclass, field, replace
 from math import exp, log, sqrt
 from typing import TYPE_CHECKING
 
-from iosim.calibration.solving import IDENTIFIED, SHARED
+from iosim.calibration.verdicts import IDENTIFIED, SHARED
 from iosim.profile import FittedOn, Profile, with_costs
 from iosim.scenario import Scenario
 

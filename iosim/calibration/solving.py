@@ -10,12 +10,9 @@ a factor is lognormal around 1; it is as wide as the cost's spread and as machin
 A row's sigma is that of its passes (passes.py). If the rows contradict their equations by more than
 that, all sigmas grow until they do not (Birge's ratio).
 
-What the data tell of a cost is one of
-
-- identified: its posterior is narrower than `IDENTIFIED` times its prior;
-- in a sum: the data say something of it, but more of its sum with others, with which it is
-  correlated; it is parted from them as the profile has it and as freely as the priors let it;
-- not identified: it stays at the profile's value, and the others are solved once more with it.
+What the data tell of a cost is a verdict (verdicts.py). A cost that is not identified stays at the
+profile's value, and the others are solved once more with it; one that is told in a sum is parted
+from the others as the profile has them, and as freely as the priors let it.
 
 Scope: every cost that is in some row's equation.
 Not done: a pace that is common to all rows of a pass is not parted from the costs; costs that no
@@ -33,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 from iosim.calibration.equations import Equation, Value, equations
 from iosim.calibration.passes import Measured, measured
 from iosim.calibration.rows import Row
+from iosim.calibration.verdicts import SHARED, verdicts
 from iosim.profile import CostEntry, Profile
 
 if TYPE_CHECKING:
@@ -41,12 +39,6 @@ if TYPE_CHECKING:
 
     Matrix = NDArray[np.float64]
 
-IDENTIFIED = 0.5
-"""Posterior width over prior width below which the data are said to identify something."""
-SAID = 0.95
-"""The same, above which the data say nothing of it."""
-SHARED = 0.3
-"""Correlation of two costs from which on the data tell of their sum."""
 MACHINES = log(1.5)
 """Standard deviation of the log of a cost between machines, beside its spread on one."""
 POINT = 0.5
@@ -101,11 +93,11 @@ def solve(profile: Profile, rows: Iterable[Row]) -> Solved:
     if not told or not problem.names:
         return Solved({}, (), 1.0, {})
     first = problem.solution(frozenset())
-    verdicts = problem.verdicts(first)
-    left = frozenset(name for name, verdict in verdicts.items() if verdict == "not identified")
+    told_of = problem.verdicts(first)
+    left = frozenset(name for name, verdict in told_of.items() if verdict == "not identified")
     last = problem.solution(left) if left else first
     # What is left where it is may still be wrong: the errors are those of the first solution.
-    return problem.solved(last, first.covariance, verdicts)
+    return problem.solved(last, first.covariance, told_of)
 
 
 @dataclass(frozen=True)
@@ -231,25 +223,11 @@ class _Problem:
 
     def verdicts(self, found: _Solution) -> dict[str, str]:
         """What the data tell of each cost."""
-        import numpy as np
-
         count = len(self.names)
-        errors = np.sqrt(np.diag(found.covariance))[:count]
-        both = abs(found.covariance[:count, :count]) / np.outer(errors, errors)
-        np.fill_diagonal(both, 0)
-        verdicts = {}
-        for name, width, shared in zip(
-            self.names, errors / self._prior[:count], both.max(axis=1), strict=True
-        ):
-            if width < IDENTIFIED:
-                verdicts[name] = "identified"
-            elif width < SAID and shared > SHARED:
-                verdicts[name] = "in a sum"
-            else:
-                verdicts[name] = "not identified"
-        return verdicts
+        told = verdicts(self._prior, count, found.covariance, found.information)
+        return dict(zip(self.names, told, strict=True))
 
-    def solved(self, found: _Solution, covariance: "Matrix", verdicts: Mapping[str, str]) -> Solved:
+    def solved(self, found: _Solution, covariance: "Matrix", told_of: Mapping[str, str]) -> Solved:
         """The costs as `found` has them, with the errors of `covariance`."""
         import numpy as np
 
@@ -257,14 +235,14 @@ class _Problem:
         errors = np.sqrt(np.diag(covariance))
         costs = {}
         for i, name in enumerate(self.names):
-            left = verdicts[name] == "not identified"
+            left = told_of[name] == "not identified"
             both = covariance[i, :count] / (errors[i] * errors[:count])
             others = [(self.names[j], float(both[j])) for j in np.argsort(-abs(both)) if j != i]
             costs[name] = Fitted(
                 value=self._values[name] if left else self._value(i, name, found.logs),
                 error=float(self._prior[i] if left else errors[i]),
                 prior=float(self._prior[i]),
-                verdict=verdicts[name],
+                verdict=told_of[name],
                 rows=tuple(
                     equation.row
                     for equation in self._equations

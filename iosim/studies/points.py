@@ -6,7 +6,8 @@ A point's digest is the same exactly if its result is: it is made of the scenari
 costs, the contents of the CSV files that the scenario names, iosim's code, and the versions of
 SimPy and numpy. How the changes were written, their order and the rest of the study are not in it.
 
-Scope: a third party's plug-ins are not in it. A point whose changes make no sense has no scenario; it says why, and is run nowhere.
+Scope: a point whose changes make no sense has no scenario; it says why, and is run nowhere.
+Not done: the code of a third party's plug-ins is not in it.
 Validated by: tests/studies/test_points.py
 """
 

@@ -4,8 +4,8 @@
 
 One line is one side, written as soon as it is there. The key holds all that the side depends on:
 the scenario as it was asked, and of a simulated side the profile and the simulator's code, too. So
-nothing is taken for something else when a scenario, a cost or the simulator has changed, and what has
-not changed is not run again. A real side's key has no code: what was measured stays so.
+nothing is taken for something else when a scenario, a cost or the simulator has changed, and what
+has not changed is not run again. A real side's key has no code: what was measured stays so.
 
 Scope: a line that a crash has cut off is left out, and run again. Of lines with one key the last
 holds. A third party's plug-ins are not in the key: `forget_simulated` is for them.

@@ -113,6 +113,29 @@ class TestVerdicts:
         assert parts[0].correlated[0][0] == "receive_softirq"
         assert parts[0].correlated[0][1] < -0.5
 
+    @pytest.mark.parametrize(("small_ns", "verdict"), [(200, "in a sum"), (5, "identified")])
+    def test_a_cost_that_only_a_bound_on_another_tells_is_in_a_sum(
+        self, reference: Profile, small_ns: int, verdict: str
+    ) -> None:
+        """One row of two costs: the large one is narrow, as the prior bounds the small one."""
+        sums = (("py both of them", "sendto + receive_softirq"),)
+        entries = {
+            "sendto": replace(reference.entries["sendto"], value=800, spread=None, rows=sums),
+            "receive_softirq": replace(
+                reference.entries["receive_softirq"], value=small_ns, spread=None, rows=()
+            ),
+        }
+        told = [
+            Row(number, "py", "both", "of them", "ns", *[800.0 + small_ns] * 5, 400)
+            for number in range(1, 9)
+        ]
+        found = solve(replace(reference, entries=entries), told).costs
+        large = found["sendto"]
+        assert large.error < 0.3 * large.prior
+        assert large.verdict == verdict
+        if small_ns == 200:
+            assert dict(large.correlated)["receive_softirq"] < -0.9
+
     def test_a_cost_that_is_drowned_in_its_sums_stays_as_it_was(
         self, reference: Profile, noisy: dict[str, float]
     ) -> None:

@@ -17,12 +17,12 @@ from iosim.errors import UsageError, shown
 from iosim.profile import Profile
 from iosim.profile import load as load_profile
 from iosim.scenario import Scenario, load, require_sound
-from iosim.validation.attribution import Attribution, attribute
+from iosim.validation.attribution import FEWEST, Attribution, attribute, explicable
 from iosim.validation.formula import Contest, contests
 from iosim.validation.keeping import Kept
 from iosim.validation.ordering import Order, orders
 from iosim.validation.running import Validation, run_cells
-from iosim.validation.scoring import Scored, score
+from iosim.validation.scoring import Figure, Scored, score
 
 EXPLAINED = 5
 """So many cells, those that are farthest off, are explained unless more are asked for."""
@@ -86,16 +86,24 @@ def validate(
 def assess(validation: Validation, explain: int = EXPLAINED) -> Assessment:
     """Score what was compared, and explain the cells that are farthest off."""
     scored = score(validation)
-    far = dict.fromkeys(id(figure.comparison) for figure in scored.large())
-    chosen = list(far)[:explain]
     attributions: list[Attribution] = []
     try:
-        for one in () if validation.interrupted else chosen:
-            of_one = [figure for figure in scored.figures if id(figure.comparison) == one]
-            attributions.append(attribute(of_one, validation.profile))
+        for figures in () if validation.interrupted else _far_off(scored)[:explain]:
+            attributions.append(attribute(figures, validation.profile))
     except KeyboardInterrupt:
         scored = replace(scored, validation=replace(validation, interrupted=True))
     return Assessment(scored, tuple(attributions))
+
+
+def _far_off(scored: Scored) -> list[list[Figure]]:
+    """The figures of each cell that is far off and can be explained: the farthest off first, but
+    cells with too few figures last."""
+    far = dict.fromkeys(id(figure.comparison) for figure in scored.large())
+    cells = [[figure for figure in scored.figures if id(figure.comparison) == one] for one in far]
+    return sorted(
+        (figures for figures in cells if explicable(figures)),
+        key=lambda figures: len(explicable(figures)) < FEWEST,
+    )
 
 
 def _loaded(scenario: Scenario | str | Path) -> Scenario:

@@ -9,10 +9,13 @@ there tried once more, as no effect is quite linear. What is left of the vector'
 what the mechanism does not explain.
 
 Named is the mechanism that explains most; of those that explain nearly as much, the one that has
-to change least. If none explains half, none is named: a rule is missing, or several are wrong.
+to change least, in widths: each mechanism has an amount that is plausible (mechanisms.py). If none
+explains half, none is named: a rule is missing, or several are wrong. A single figure, as at
+saturation, has no direction: whatever moves it explains all of it, so that nothing is tried.
 
 Scope: one mechanism at a time. It tells what would explain an error, not what is wrong.
-Not done: combinations, of which enough would explain anything.
+Not done: combinations, of which enough would explain anything. Two figures that always move
+together, as switches and voluntary switches of a model that is never preempted, count as two.
 Validated by: tests/validation/test_attribution.py
 """
 
@@ -31,6 +34,9 @@ from iosim.validation.sides import simulated
 
 ENOUGH = 0.5
 """The part of an error that an explanation has to take away."""
+
+FEWEST = 2
+"""A vector of fewer figures has no direction that could tell mechanisms apart."""
 
 NEARLY = 0.03
 """Explanations so near to the best one are as good."""
@@ -56,6 +62,8 @@ class Explanation:
     mechanism: str
     change: str
     amount: float
+    widths: float
+    """The amount in plausible ones, signed."""
     explained: float
     """The part of the error vector's squared length that is gone; below 0: more came."""
 
@@ -79,29 +87,39 @@ class Attribution:
     def named(self) -> Explanation | None:
         """The explanation that is good enough, if there is one."""
         best = self.explanations[0].explained if self.explanations else 0.0
-        if best < ENOUGH:
+        if best < ENOUGH or not self.is_told_apart:
             return None
         as_good = [e for e in self.explanations if e.explained >= max(ENOUGH, best - NEARLY)]
-        return min(as_good, key=lambda explanation: abs(explanation.amount))
+        return min(as_good, key=lambda explanation: abs(explanation.widths))
+
+    @property
+    def is_told_apart(self) -> bool:
+        """Whether there are figures enough to tell one mechanism from another."""
+        return len(self.errors) >= FEWEST
 
 
 def attribute(
     figures: Iterable[Figure], profile: Profile, mechanisms: Sequence[Mechanism] = ALL
 ) -> Attribution:
-    """Explain the errors of one cell's scored figures, of which there is one at least.
+    """Explain the errors of one cell's figures, of which one at least is `explicable`.
 
     Raises KeyboardInterrupt.
     """
-    scored = [figure for figure in figures if figure.is_scored and figure.metric not in TAILS]
+    scored = explicable(figures)
     comparison = scored[0].comparison
     errors = {f.metric: (f.error or 0.0) / (f.allowed or 1.0) for f in scored}
     explanations = []
-    if any(errors.values()):
+    if len(scored) >= FEWEST and any(errors.values()):
         trial = _Trial(_short(comparison), profile, scored)
         tried = map(trial.explanation, mechanisms)
         explanations = [explanation for explanation in tried if explanation is not None]
         explanations.sort(key=lambda explanation: -explanation.explained)
     return Attribution(comparison.cell.name, errors, tuple(explanations))
+
+
+def explicable(figures: Iterable[Figure]) -> list[Figure]:
+    """Those whose errors are the simulator's: the scored ones, without tails."""
+    return [figure for figure in figures if figure.is_scored and figure.metric not in TAILS]
 
 
 def _short(comparison: Comparison) -> Scenario:
@@ -146,7 +164,8 @@ class _Trial:
             explained = 1 - _squared(left) / _squared(self._error)
             if attempt and (best is None or explained > best.explained):
                 change = mechanism.told(amount)
-                best = Explanation(mechanism.name, change, amount, explained)
+                widths = amount / mechanism.width
+                best = Explanation(mechanism.name, change, amount, widths, explained)
             if not _squared(moved):
                 break
             wanted = -amount * _product(self._error, moved) / _squared(moved)

@@ -1,7 +1,8 @@
 """The machine's mechanisms, each as something that can be changed by an amount.
 
 A mechanism is a group of costs that are multiplied by one factor together, or the host's noise,
-which is added. Every cost in ns belongs to exactly one of them, so that no cost escapes.
+which is added. Every cost in ns belongs to exactly one of them, so that no cost escapes. Each has a
+plausible width, so that a factor and a part of the time can be held against each other.
 
     wake-up            leaving idle, and what waking costs the waker
     preemption         a switch, and the caches that are cold after it
@@ -22,7 +23,9 @@ from dataclasses import dataclass
 from math import exp, log
 from typing import Protocol
 
+from iosim.calibration.solving import MACHINES
 from iosim.profile import Profile, with_costs
+from iosim.real.disturbance import STOLEN_MOST
 from iosim.scenario import Scenario, from_data
 
 MOST = 4.0
@@ -45,6 +48,10 @@ class Mechanism(Protocol):
     @property
     def most(self) -> float: ...
 
+    @property
+    def width(self) -> float:
+        """A plausible amount: explanations are compared by how many of these they ask for."""
+
     def changed(
         self, scenario: Scenario, profile: Profile, amount: float
     ) -> tuple[Scenario, Profile]:
@@ -63,6 +70,7 @@ class Group:
     probe: float = log(1.5)
     least: float = -log(MOST)
     most: float = log(MOST)
+    width: float = MACHINES
 
     def changed(
         self, scenario: Scenario, profile: Profile, amount: float
@@ -84,6 +92,8 @@ class Noise:
     probe: float = 0.02
     least: float = 0.0
     most: float = 0.2
+    width: float = STOLEN_MOST
+    """What the host may take from a real run that is accepted as undisturbed."""
 
     def changed(
         self, scenario: Scenario, profile: Profile, amount: float

@@ -54,6 +54,8 @@ def _explained(found: Attribution) -> str:
     worst = max(found.errors, key=lambda metric: abs(found.errors[metric]))
     metric = shown(worst).title
     told = f"{found.cell}: {metric} is off by {found.errors[worst]:+.1f} times what is allowed; "
+    if not found.is_told_apart:
+        return f"{told}it is the only figure, which whatever moves it would explain."
     if found.named is None:
         return f"{told}no single mechanism would explain half of its errors."
     others = [f"{each.change} {each.explained:.0%}" for each in found.others[:2]]

@@ -76,11 +76,12 @@ def test_the_whole_in_tables() -> None:
         "a cell",
         {"cpu_time_per_request_ns": -4.0, "switches_per_request": 0.5},
         (
-            Explanation("lock", "lock x2", 0.7, 0.9),
-            Explanation("scan", "scan x3", 1.1, 0.6),
+            Explanation("lock", "lock x2", 0.7, 1.7, 0.9),
+            Explanation("scan", "scan x3", 1.1, 2.7, 0.6),
         ),
     )
-    unknown = Attribution("b cell", {"switches_per_request": 3.0}, ())
+    two = {"switches_per_request": 3.0, "cpu_time_per_request_ns": 0.1}
+    unknown = Attribution("b cell", two, ())
     found = assessed(
         at_most(),
         cell(cpu=26_000),

@@ -8,8 +8,9 @@
 
 `length` and `gap` are quantiles: half of the intervals were no longer than 310us. Between two of
 them every duration is equally likely. `stolen` is the part of the time that was taken, and
-`stationary` whether the first half of the probe saw what the second did; where it did not, tails
-cannot be compared. A scenario replays it with `machine: {host_noise: {stolen: {}}}`.
+`stationary` whether the noise stayed as it was while it was recorded: `true`, `false`, or `unknown`
+where there was too little of it to tell. Unless it is `true`, tails cannot be compared. A scenario
+replays it with `machine: {host_noise: {stolen: {}}}`.
 
 Scope: reading, drawing.
 Not done: gaps are independent of lengths and of each other, and cores of cores.
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 MILLION = 1_000_000
+UNKNOWN = "unknown"
+"""How `stationary` is written where it is None."""
 Path = tuple[str | int, ...]
 Problem = Callable[[Path, Mismatch], None]
 
@@ -41,7 +44,8 @@ class HostNoise:
     gap_ns: Table
     stolen: float
     """Part of the time, 0 to 1."""
-    stationary: bool
+    stationary: bool | None
+    """None: there was too little of it to tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +97,10 @@ def read(data: object, problem: Problem) -> HostNoise | None:
         stolen = parse_fraction(data["stolen"])
     except Mismatch as mismatch:
         refuse(("stolen",), mismatch)
-    if not isinstance(data["stationary"], bool):
-        refuse(("stationary",), Mismatch("true or false", shown(data["stationary"])))
-    return None if found else HostNoise(length_ns, gap_ns, stolen, data["stationary"])
+    stationary = None if data["stationary"] == UNKNOWN else data["stationary"]
+    if not isinstance(stationary, bool | None) or data["stationary"] is None:
+        refuse(("stationary",), Mismatch(f"true, false or {UNKNOWN}", shown(data["stationary"])))
+    return None if found else HostNoise(length_ns, gap_ns, stolen, stationary)
 
 
 def _table(data: Any, key: str, refuse: Problem) -> Table:

@@ -90,8 +90,9 @@ class HostNoise:
     """By core; left out."""
     others_share: float
     """Of the cores' time that other processes of this machine had: left out, but a warning."""
-    stationary: bool
-    """Whether the noise stayed as it was. If not, the distributions are of a mixture."""
+    stationary: bool | None
+    """Whether the noise stayed as it was. If not, the distributions are of a mixture. None: on a
+    core there was too little of it to tell, and on no core a change."""
     speeds: TwoSpeeds | None = None
     """If the cores ran at two speeds."""
 
@@ -141,9 +142,11 @@ def of_records(records: Sequence[CoreRecord]) -> HostNoise:
         count=len(lengths),
         ticks_per_s=ticks / (all_ns / 1e9),
         others_share=sum(each.switched_ns for each in records) / all_ns,
-        stationary=all(
-            is_stationary(stolen, each.duration_ns)
-            for stolen, each in zip(parted, records, strict=True)
+        stationary=_of_all(
+            [
+                is_stationary(stolen, each.duration_ns)
+                for stolen, each in zip(parted, records, strict=True)
+            ]
         ),
         speeds=two_speeds([lap for each in records for lap in each.laps_ns]),
     )
@@ -157,9 +160,17 @@ def warnings(noise: HostNoise) -> list[str]:
             f"other processes had {format_percent(noise.others_share)} of the cores while the "
             "host's noise was recorded: there is more of it than was seen"
         )
-    if not noise.stationary:
+    if noise.stationary is False:
         told.append("the host's noise did not stay as it was: tails cannot be compared")
+    # Too few thefts to tell are no reason to doubt: the profile says that it is not known.
     return told
+
+
+def _of_all(told: Sequence[bool | None]) -> bool | None:
+    """Whether all are true: not if one is false, and else unknown if one is."""
+    if False in told:
+        return False
+    return None if None in told else True
 
 
 def _gaps(stolen: Sequence[tuple[int, int]], duration_ns: int) -> list[int]:
@@ -250,14 +261,16 @@ def _off_straight(curve: Sequence[tuple[float, int]], first: int, last: int) -> 
     return fmean(apart) * (x1 - x0), first + 1 + farthest
 
 
-def is_stationary(stolen: Sequence[tuple[int, int]], duration_ns: int) -> bool:
+def is_stationary(stolen: Sequence[tuple[int, int]], duration_ns: int) -> bool | None:
     """Whether there is no sign that thefts became more or fewer, longer or shorter.
+
+    None: there are fewer than two a part, too few to tell.
 
     Their numbers in `SPELLS` parts of the time are held against equal ones (chi-squared), the
     lengths of the first half against those of the second (Kolmogorov and Smirnov).
     """
     if len(stolen) < 2 * SPELLS:
-        return True  # too few to tell
+        return None
     from scipy.stats import chisquare, ks_2samp
 
     counts = [0] * SPELLS

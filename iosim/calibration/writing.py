@@ -18,7 +18,7 @@ from typing import Any
 
 from iosim.calibration.macro import Factor, InSitu
 from iosim.calibration.solving import Fitted, Solved
-from iosim.host_noise import MILLION, HostNoise, Quantiles
+from iosim.host_noise import MILLION, UNKNOWN, HostNoise, Quantiles
 from iosim.machine.costs import Table
 from iosim.profile import CostEntry, FittedOn, Profile
 from iosim.units import (
@@ -164,7 +164,7 @@ def _noise(noise: HostNoise) -> Mapping[str, Any]:
         "length": quantiles(noise.length_ns),
         "gap": quantiles(noise.gap_ns),
         "stolen": canonical_fraction(noise.stolen),
-        "stationary": noise.stationary,
+        "stationary": UNKNOWN if noise.stationary is None else noise.stationary,
     }
 
 

@@ -164,7 +164,11 @@ def _besides(profile: "Profile") -> Iterator[str]:
     """What a calibration has found out besides costs."""
     if (noise := profile.noise) is not None:
         low, high = (_exact(ns, "ns") for ns in (noise.length_ns[0][1], noise.length_ns[-1][1]))
-        changed = "" if noise.stationary else "; it changed while it was measured"
+        changed = {
+            True: "",
+            False: "; it changed while it was measured",
+            None: "; there was too little to tell whether it stays so",
+        }[noise.stationary]
         stolen = canonical_fraction(noise.stolen)
         yield f"host: takes {stolen} of the time away, in intervals of {low} to {high}{changed}"
     if profile.fitted_on:

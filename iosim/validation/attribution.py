@@ -27,9 +27,10 @@ from iosim.errors import SimulationError
 from iosim.profile import Profile
 from iosim.scenario import Scenario, from_data
 from iosim.validation.cells import SATURATION
+from iosim.validation.doubts import TAILS
 from iosim.validation.mechanisms import ALL, Mechanism
 from iosim.validation.running import Comparison
-from iosim.validation.scoring import TAILS, Figure
+from iosim.validation.scoring import Figure
 from iosim.validation.sides import simulated
 
 ENOUGH = 0.5

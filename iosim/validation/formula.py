@@ -26,7 +26,8 @@ from statistics import median
 from iosim.machine.costs import Costs
 from iosim.scenario import Scenario
 from iosim.validation.cells import SATURATION
-from iosim.validation.scoring import BOUNDS, FEWEST, NOISE, Bound, Figure, Scored
+from iosim.validation.doubts import FEWEST, NOISE
+from iosim.validation.scoring import BOUNDS, Bound, Figure, Scored
 
 PREDICTED = (
     "voluntary_switches_per_request",

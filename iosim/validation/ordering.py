@@ -15,7 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
 
-from iosim.validation.scoring import FEWEST, NOISE, Figure
+from iosim.validation.doubts import FEWEST, NOISE
+from iosim.validation.scoring import Figure
 
 ORDERED = ("saturation_per_s", "switches_per_request", "cpu_time_per_request_ns")
 

@@ -19,8 +19,9 @@ from iosim.report.table import NONE, cell, duration, per_request, percent
 from iosim.statistics import Estimate
 from iosim.units import format_count
 from iosim.validation.assessing import Assessment
+from iosim.validation.doubts import UNSCORED
 from iosim.validation.formula import contests
-from iosim.validation.scoring import BOUNDS, FAR, IN_TEN, UNSCORED, Figure, Verdict
+from iosim.validation.scoring import BOUNDS, FAR, IN_TEN, Figure, Verdict
 
 LEAST_SHOWN = 0.05
 """A syscall that neither side makes so often for a request is not shown by its name."""

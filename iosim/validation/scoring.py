@@ -6,15 +6,14 @@ An error is signed: (simulated - measured), relative to what was measured. What 
 part of what was measured, or for context switches 0.05 a request where that is more, as a part
 of nearly nothing says nothing; above two thirds of saturation twice that (`BOUNDS`).
 
-A figure is scored only if the measured one is known well enough: replications that something
-disturbed are left out, two must remain, and the half width of their 95% interval must be within
-what is allowed. Otherwise the prediction may be right or wrong, and no run here could tell.
+A figure is scored only if the measured one is known well enough (doubts.py). Otherwise the
+prediction may be right or wrong, and no run here could tell.
 
 A metric is as it should be (`Verdict`) if the median error is within what is allowed, and nine
 figures in ten are within twice that, or within what two real runs of the cell differ by (the
 repeatability limit, which exceeds twice the bound only where many runs have made the mean certain).
 
-Scope: the tails (p99) are scored where the scenario replays the host's noise, and told otherwise.
+Scope: what has a bound in `BOUNDS`; the rest is told beside it.
 Not done: no correction for asking so many questions at once; each median is of the cells as they
 are, of models equally often only where the design is balanced (grid.py).
 Source: repeatability limit: ISO 5725-6:1994, 4.1.4.
@@ -26,14 +25,11 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import median, stdev
 
-from iosim.calibration.held_out import was_fitted
+from iosim.profile import Profile
 from iosim.statistics import Estimate, not_negative, student_t
 from iosim.validation.cells import SATURATION
+from iosim.validation.doubts import FEWEST, doubt, undisturbed
 from iosim.validation.running import Comparison, Validation
-from iosim.validation.sides import Side
-
-FEWEST = 2
-"""Undisturbed replications, without which there is no interval."""
 
 IN_TEN = 0.9
 
@@ -43,22 +39,8 @@ REPEATABILITY = 1.96 * sqrt(2)
 HEAVY = 2.0
 """So many times the bound is allowed at a heavy load."""
 
-DISTURBED, NOISE, FEW, HOST, FITTED = "disturbed", "noise", "few", "host", "fitted"
-UNSCORED: Mapping[str, str] = {
-    DISTURBED: "fewer than two real runs were undisturbed",
-    NOISE: "the real runs differ by more than the error that is allowed",
-    FEW: "too few values, on one of the sides",
-    HOST: "the tail is the host's, whose noise was not simulated",
-    FITTED: "the profile was fitted to this run",
-}
-"""Why a figure is not scored."""
-
 FAR = 2.0
 """So many times what is allowed is too far even for a single cell."""
-
-RESPONSE = "response_time_"
-LATE = frozenset(("late_p50", "late_p99"))
-"""Requests sent late disturb response times alone."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +66,6 @@ BOUNDS: Mapping[str, Bound] = {
     "response_time_p99_ns": Bound(0.35),
 }
 """Metrics without one are told beside these, and not scored."""
-
-TAILS = frozenset(("response_time_p99_ns",))
-"""Mostly the host's: scored only where its noise is replayed."""
 
 
 @dataclass(frozen=True)
@@ -223,28 +202,23 @@ def score(validation: Validation) -> Scored:
             figure
             for comparison in validation.comparisons
             if comparison.error is None
-            for figure in figures_of(comparison, _is_fitted(validation, comparison))
+            for figure in figures_of(comparison, validation.profile)
         ),
     )
 
 
-def _is_fitted(validation: Validation, comparison: Comparison) -> bool:
-    (model,) = comparison.scenario.models
-    return was_fitted(validation.profile, comparison.scenario, model.kind)
-
-
-def figures_of(comparison: Comparison, fitted: bool = False) -> list[Figure]:
+def figures_of(comparison: Comparison, profile: Profile) -> list[Figure]:
     """A comparison's figures: at saturation the throughput alone, which is called so.
 
-    fitted: whether the profile was fitted to this run, so that nothing of it is scored.
+    profile: what the simulated side was simulated with.
     """
     if comparison.cell.load == SATURATION:
-        return [_figure(comparison, "throughput_per_s", "saturation_per_s", fitted)]
+        return [_figure(comparison, profile, "throughput_per_s", "saturation_per_s")]
     both = dict.fromkeys([*comparison.measured.values, *comparison.simulated.values])
-    return [_figure(comparison, metric, metric, fitted) for metric in both]
+    return [_figure(comparison, profile, metric, metric) for metric in both]
 
 
-def _figure(comparison: Comparison, metric: str, called: str, fitted: bool) -> Figure:
+def _figure(comparison: Comparison, profile: Profile, metric: str, called: str) -> Figure:
     values = undisturbed(comparison.measured, metric)
     measured = not_negative(student_t(values))
     simulated = comparison.simulated.estimate(metric)
@@ -261,37 +235,5 @@ def _figure(comparison: Comparison, metric: str, called: str, fitted: bool) -> F
         simulated=simulated,
         allowed=allowed,
         differ=REPEATABILITY * stdev(known) if len(known) >= FEWEST else 0.0,
-        unscored=FITTED if fitted else _doubt(comparison, called, measured, simulated, allowed),
+        unscored=doubt(comparison, profile, called, measured, simulated, allowed),
     )
-
-
-def undisturbed(side: Side, metric: str) -> tuple[float | None, ...]:
-    """The values of a side's replications that nothing disturbed; None for the others."""
-    values = side.of(metric)
-    harmless = frozenset() if metric.startswith(RESPONSE) else LATE
-    # Of what it does not know a side has no values, however many replications it has.
-    return tuple(
-        value if set(names) <= harmless else None
-        for value, names in zip(values, side.disturbed or ((),) * len(values), strict=False)
-    )
-
-
-def _doubt(
-    comparison: Comparison,
-    called: str,
-    measured: Estimate,
-    simulated: Estimate,
-    allowed: float | None,
-) -> str | None:
-    """The first reason not to trust a figure, or None."""
-    noise = comparison.scenario.machine.host_noise
-    if called in TAILS and (noise is None or noise.stolen is None):
-        return HOST
-    if measured.n < FEWEST and any(comparison.measured.disturbed):
-        return DISTURBED
-    if measured.n < FEWEST or simulated.mean is None or allowed == 0:
-        return FEW
-    assert measured.mean is not None and measured.high is not None
-    if allowed is not None and measured.high - measured.mean > allowed:
-        return NOISE
-    return None

@@ -12,9 +12,9 @@ from iosim.report.table import percent
 from iosim.validation.assessing import Assessment
 from iosim.validation.attribution import Attribution
 from iosim.validation.cells import SATURATION
+from iosim.validation.doubts import FITTED
 from iosim.validation.report import shown
 from iosim.validation.running import Comparison
-from iosim.validation.scoring import FITTED
 
 
 def sentences(assessment: Assessment) -> list[str]:

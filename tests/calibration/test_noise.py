@@ -66,7 +66,7 @@ def test_lengths_and_gaps_fill_the_time() -> None:
 def test_a_host_that_takes_nothing_has_no_noise() -> None:
     found = noise.of_records([record([], SECOND_NS), record([], SECOND_NS)])
     assert (found.lengths_ns, found.gaps_ns, found.share, found.count) == ((), (), 0, 0)
-    assert found.stationary
+    assert found.stationary is None
     assert noise.warnings(found) == []
 
 
@@ -116,6 +116,21 @@ def test_noise_that_grows_is_not_stationary() -> None:
     assert noise.warnings(found) == [
         "the host's noise did not stay as it was: tails cannot be compared"
     ]
+
+
+def test_of_few_thefts_nobody_can_tell() -> None:
+    duration_ns = 100 * SECOND_NS
+    many = thefts(Random(7), duration_ns, 5e8, 2e6)
+    few = many[:19]
+    assert noise.is_stationary(few, duration_ns) is None
+    assert noise.is_stationary(many, duration_ns) is True
+    # All in the first tenth: with one more there are enough, and they are told.
+    assert noise.is_stationary(many[:20], duration_ns) is False
+    found = noise.of_records([record(few, duration_ns), record(many, duration_ns)])
+    assert found.stationary is None
+    assert noise.warnings(found) == []  # a quiet host is no reason to doubt
+    all_told = noise.of_records([record(few, duration_ns), record(many[:20], duration_ns)])
+    assert all_told.stationary is False
 
 
 def test_stationary_noise_is_hardly_ever_taken_for_another() -> None:

@@ -1,11 +1,13 @@
 """Host noise in a profile: read, refused, drawn, and met by the simulated cores."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from iosim.calibration.writing import to_yaml
 from iosim.errors import ScenarioError
 from iosim.host_noise import HostNoise, Quantiles
 from iosim.profile import Profile, load
@@ -38,6 +40,18 @@ def test_it_is_read(tmp_path: Path) -> None:
     assert load("reference").noise is None
 
 
+@pytest.mark.parametrize("stationary", [True, False, None])
+def test_it_is_read_again_as_it_was_written(tmp_path: Path, stationary: bool | None) -> None:
+    first = profile(tmp_path, NOISE)
+    assert first.noise is not None
+    noisy = replace(first, noise=replace(first.noise, stationary=stationary))
+    path = tmp_path / "again.yaml"
+    path.write_text(to_yaml(noisy))
+    assert load(path).noise == noisy.noise
+    told = {True: "true", False: "false", None: "unknown"}[stationary]
+    assert f"stationary: {told}" in path.read_text()
+
+
 def test_who_extends_it_has_it(tmp_path: Path) -> None:
     noisy = profile(tmp_path, NOISE)
     path = tmp_path / "top.yaml"
@@ -50,7 +64,13 @@ def test_who_extends_it_has_it(tmp_path: Path) -> None:
     ("line", "instead", "told"),
     [
         ("stolen: 21.7%", "stolen: 3", "host_noise.stolen: expected a percentage"),
-        ("stationary: true", "stationary: yess", "host_noise.stationary: expected true or false"),
+        (
+            "stationary: true",
+            "stationary: yess",
+            "host_noise.stationary: expected true, false or unkn",
+        ),
+        ("stationary: true", "stationary: null", "host_noise.stationary: expected true, false or"),
+        ("stationary: true", "stationary: 1", "host_noise.stationary: expected true, false or"),
         ("[50%, 100us]", "[50%, 90us]", "host_noise.length: expected durations that do not fall"),
         ("[50%, 100us]", "50%", "host_noise.length[1]: expected a pair [quantile, duration]"),
         ("[50%, 100us]", "[50%, 9]", "host_noise.length[1]: expected a duration"),

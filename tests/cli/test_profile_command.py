@@ -118,6 +118,9 @@ class TestProfile:
         assert "host: takes 0.25% of the time away, in intervals of 1us to 9us" in shown
         assert "it changed while it was measured" in shown
         assert "fitted on: epoll (native, 16 connections, 20us, 5k/s)" in shown
+        path.write_text(path.read_text().replace("stationary: false", "stationary: unknown"))
+        shown = " ".join(iosim("profile", "show", path).out.split())
+        assert "too little to tell whether it stays so" in shown
 
     def test_diff(self) -> None:
         done = iosim("profile", "diff", "reference", "bare_metal")

@@ -6,19 +6,12 @@ from typing import Any
 import pytest
 from cases import REFERENCE, comparison, scenario, side, validation
 
+from iosim.host_noise import HostNoise
 from iosim.profile import FittedOn
 from iosim.validation.cells import OWN, SATURATION, Load
+from iosim.validation.doubts import DISTURBED, FEW, FITTED, HOST, NOISE, UNSTEADY
 from iosim.validation.running import Comparison
-from iosim.validation.scoring import (
-    DISTURBED,
-    FEW,
-    FITTED,
-    HOST,
-    NOISE,
-    Figure,
-    figures_of,
-    score,
-)
+from iosim.validation.scoring import Figure, figures_of, score
 
 CPU = "cpu_time_per_request_ns"
 SWITCHES = "switches_per_request"
@@ -28,7 +21,8 @@ P99 = "response_time_p99_ns"
 
 def figure(metric: str, measured: Any, simulated: Any, **how: Any) -> Figure:
     """The only figure of a cell with one metric."""
-    (found,) = figures_of(pair(metric, measured, simulated, **how))
+    profile = how.pop("profile", REFERENCE)
+    (found,) = figures_of(pair(metric, measured, simulated, **how), profile)
     return found
 
 
@@ -67,7 +61,7 @@ def test_of_few_switches_an_absolute_error_is_allowed() -> None:
 
 def test_at_saturation_throughput_alone_counts() -> None:
     real = side(throughput_per_s=10_000, cpu_time_per_request_ns=1)
-    (found,) = figures_of(comparison(real, side(throughput_per_s=11_000), SATURATION))
+    (found,) = figures_of(comparison(real, side(throughput_per_s=11_000), SATURATION), REFERENCE)
     assert found.metric == "saturation_per_s"
     assert found.allowed == pytest.approx(800)
 
@@ -107,6 +101,26 @@ def test_tails_are_scored_where_the_host_s_noise_is_replayed() -> None:
     assert figure(P99, 10_000, 10_000).unscored == HOST
     noisy = scenario(machine={"cores": 1, "host_noise": {"stolen": {}}})
     assert figure(P99, 10_000, 10_000, of=noisy).is_scored
+
+
+@pytest.mark.parametrize(
+    ("stationary", "unscored"), [(True, None), (False, UNSTEADY), (None, UNSTEADY)]
+)
+def test_no_tail_is_scored_by_a_record_that_is_not_known_to_be_stationary(
+    stationary: bool | None, unscored: str | None
+) -> None:
+    table = ((0, 100_000), (1_000_000, 300_000))
+    profile = replace(REFERENCE, noise=HostNoise(table, table, 0.01, stationary))
+
+    def told(stolen: Any) -> Figure:
+        asked = scenario(machine={"cores": 1, "host_noise": {"stolen": stolen}})
+        return figure(P99, 10_000, 10_000, of=asked, profile=profile)
+
+    assert told({}).unscored == unscored
+    gap, length = {"exponential": "9ms"}, {"exponential": "1ms"}
+    assert told({"gap": gap}).unscored == unscored
+    assert told({"gap": gap, "length": length}).is_scored  # what the profile has is not replayed
+    assert figure(CPU, 10_000, 10_000, profile=profile).is_scored
 
 
 def test_one_value_is_not_enough() -> None:
@@ -182,7 +196,7 @@ def test_runs_that_the_profile_was_fitted_to_are_not_scored() -> None:
 def test_what_only_one_side_knows_is_told_without_an_error() -> None:
     real = side(disturbed=((), ("stolen",), ()), syscalls_per_request=2.0)
     told = side(syscalls_per_request=2.5, syscalls_futex_per_request=0.5, events_per_wait=1.0)
-    found = {figure.metric: figure for figure in figures_of(comparison(real, told))}
+    found = {figure.metric: figure for figure in figures_of(comparison(real, told), REFERENCE)}
     assert found["events_per_wait"].error is None
     assert found["events_per_wait"].unscored == DISTURBED
     assert found["syscalls_futex_per_request"].error == 0.5  # it made none

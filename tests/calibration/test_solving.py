@@ -156,6 +156,14 @@ class TestVerdicts:
             assert x == same
             assert 1.5 < ns / was < 2.1
 
+    def test_a_pair_of_buffers_tells_what_the_large_one_costs(
+        self, reference: Profile, noisy: dict[str, float]
+    ) -> None:
+        keys = ("py recv_small_buffer 144B", "py recv_large_buffer 144B")
+        found = solve(reference, self.told(noisy, *keys)).costs["asyncio_buffer"]
+        assert found.verdict == "identified"
+        assert found.value == pytest.approx(2 * 13_000, rel=0.1)
+
     def test_rows_without_an_equation_change_nothing(self, reference: Profile) -> None:
         assert solve(reference, [row(1, "unheard_of", 7)]).costs == {}
 

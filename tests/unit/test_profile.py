@@ -33,7 +33,10 @@ def reference() -> Profile:
     return load("reference")
 
 
-ONLY_CALIBRATED = ("c wake_random_gap_", "c ring_of_threads ", "c blocking_select ")
+ONLY_CALIBRATED = (
+    *("c wake_random_gap_", "c ring_of_threads ", "c blocking_select "),
+    *("py recv_small_buffer ", "py recv_large_buffer "),
+)
 """Rows that a calibration measures, and that the reference's measurements do not have."""
 OTHER_SPEEDS = ("py tcp_lo_send+recv 64B", "py epoll.poll n=10;k=1")
 """Rows whose sums are of C and of CPython, which were measured here at different speeds."""

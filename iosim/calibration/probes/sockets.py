@@ -6,7 +6,7 @@ Validated by: tests/calibration/test_probes.py
 import socket
 
 from iosim.calibration.probes.registry import Place, Series, native, probe
-from iosim.calibration.probes.timing import timed
+from iosim.calibration.probes.timing import in_turns, timed
 
 native(
     __name__, "tcp_loopback", "tcp_lo_send|{0}B", "tcp_lo_recv|{0}B",
@@ -48,6 +48,15 @@ def socketpair_send_recv(place: Place, size: int) -> Series:
         place, 100, _SEND_AND_RECEIVE,
         sender=sender, receiver=receiver, data=bytes(size), size=size,
     )  # fmt: skip
+
+
+@probe("recv_small_buffer|{0}B", "recv_large_buffer|{0}B", arguments=[(144,)])
+def recv_buffers(place: Place, size: int) -> Series:
+    """Sending and receiving with a buffer of 64 KiB, and of the 256 KiB that asyncio's transports
+    ask for: malloc has that mapped, cut to what has come and unmapped for each call."""
+    sender, receiver = connected()
+    statements = [f"sender.send(data); receiver.recv({buffer})" for buffer in (65_536, 262_144)]
+    return in_turns(place, 50, *statements, sender=sender, receiver=receiver, data=bytes(size))
 
 
 @probe("recv_EAGAIN_exception|tcp")

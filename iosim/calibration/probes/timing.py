@@ -12,9 +12,17 @@ from iosim.calibration.probes.registry import Place, Series
 
 def timed(place: Place, calls: int, statement: str, **names: object) -> Series:
     """Each sample the mean of `calls` times `statement`, with the loop around it (some ns)."""
-    timer = Timer(statement, timer=perf_counter_ns, globals=names)
-    timer.timeit(calls)  # the first round fills caches
-    return [[timer.timeit(calls) / calls for _ in range(place.samples)]]
+    return in_turns(place, calls, statement, **names)
+
+
+def in_turns(place: Place, calls: int, *statements: str, **names: object) -> Series:
+    """The same of several statements, a sample of each in turn: what the machine does meanwhile,
+    it does to all of them."""
+    timers = [Timer(each, timer=perf_counter_ns, globals=names) for each in statements]
+    for timer in timers:
+        timer.timeit(calls)  # the first round fills caches
+    found = [[timer.timeit(calls) / calls for timer in timers] for _ in range(place.samples)]
+    return [list(samples) for samples in zip(*found, strict=True)]
 
 
 def one_by_one(

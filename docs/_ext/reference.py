@@ -131,7 +131,7 @@ def costs() -> Iterator[str]:
 
 
 def _costs(profile: Any) -> Iterator[tuple[str, ...]]:
-    from iosim.report.catalogue import cost_rows
+    from iosim.report.costs import cost_rows
 
     for name, *known in cost_rows(profile):
         yield code(name), *known

@@ -6,6 +6,7 @@
     html/         results -> a page of HTML            perfetto/     a run -> a trace
     timeline.py   a run, watched -> one moment of it    story.py     that moment -> text
     catalogue.py  kinds and their options -> text
+    costs.py      a profile's costs       -> text
 
 Nothing here computes a metric, and nothing prints: text is returned. Only timeline.py runs a
 simulation, to watch it.

@@ -7,10 +7,12 @@ import pytest
 from commandline import iosim
 from pydantic import BaseModel
 
+from iosim.calibration.rows import read
 from iosim.plugins import kinds
 from iosim.profile import COST_NAMES, SHIPPED_FOLDER
 from iosim.profile import load as load_profile
-from iosim.report.catalogue import FOLDERS, _meanings, listing, options
+from iosim.report.catalogue import FOLDERS, listing, options
+from iosim.report.costs import _meanings
 from iosim.slo import known_metrics
 from iosim.units import parse_duration, parse_size
 
@@ -83,6 +85,37 @@ def test_all_that_is_known_of_one_cost() -> None:
     assert wrong.code == 2
     assert "did you mean 'idle_exit'?" in wrong.err
     assert iosim("list", "models", "epoll", "trigger").code == 2
+
+
+def test_rows_that_the_file_does_not_have_are_told(tmp_path: Path) -> None:
+    absent = "(not in this file; iosim calibrate measures it)"
+    reference = load_profile("reference")
+    assert reference.measurements is not None
+    measured = {row.key for row in read(SHIPPED_FOLDER / reference.measurements)}
+    for command in (("list", "profiles"), ("profile", "show")):
+        for cost in ("idle_exit", "epoll_wait", "cpython_call", "cache_refill_per_kib"):
+            text = " ".join(iosim(*command, "reference", cost).out.split())
+            rows = reference.entries[cost].rows
+            missing = [row for row, _ in rows if row not in measured]
+            assert text.count(absent) == len(missing)
+            for row, total in rows:
+                told = f"{row} = {' '.join(total.split())}"
+                assert told in text
+                assert (f"{told} {absent}" in text) == (row in missing)
+            assert f"rows of {reference.measurements}" in text
+    assert absent not in iosim("list", "profiles", "reference", "epoll_wait").out
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "name: mine\ndescription: x\nextends: reference\nmeasurements: mine.csv\ncosts:\n"
+        "  syscall: {value: 1us, how: measured, source: x, rows: {c a: syscall, c b: syscall}}\n"
+    )
+    nothing = iosim("list", "profiles", path, "syscall").out
+    assert "row 1   c a = syscall\n" in nothing and "not in" not in nothing
+    columns = "pass,lang,name,param,unit,median,q1,q3,min,p99,n"
+    (tmp_path / "mine.csv").write_text(f"{columns}\n1,c,a,,ns,9,9,9,9,9,9\n")
+    found = iosim("list", "profiles", path, "syscall").out
+    assert "rows of mine.csv" in found and "row 1   c a = syscall\n" in found
+    assert "row 2   c b = syscall (not in this file)\n" in found
 
 
 def test_the_costs_of_a_profile_of_ones_own(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_a_change_of_costs_holds_at_every_point(tiny: Path) -> None:
         mean: float = point["models"][0]["metrics"]["cpu_switch_fraction"]["mean"]
         return mean
 
-    assert switching("--set", "profile.context_switch=x9") > 2 * switching()
+    assert switching("--set", "profile.context_switch=x20") > 2 * switching()
 
 
 def test_a_pipeline_is_told_of_in_items(tiny: Path) -> None:

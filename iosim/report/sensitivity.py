@@ -84,11 +84,11 @@ def _tornado(found: Sensitivity, label: str) -> Table:
 def _rest(large: int, less: int, open_: int) -> Iterator[str]:
     """So many costs are no row: what of them is shown, and what is not."""
     if large:
-        yield f"{large} more costs move it by {SMALL:.0%} or more, each by less than these."
+        yield f"Costs that move it by {SMALL:.0%} or more, but by less than these: {large}."
     if less:
-        yield f"{less} costs move it by less than {SMALL:.0%}: their intervals lie within."
+        yield f"Costs that move it by less than {SMALL:.0%}, as the whole interval says: {less}."
     if open_:
-        yield f"{open_} costs: not shown whether they move it by {SMALL:.0%}."
+        yield f"Costs of which it is not shown whether they move it by {SMALL:.0%}: {open_}."
 
 
 def _unit(found: Sensitivity) -> str:

@@ -4,14 +4,15 @@
     effects(a, b, files)              # scenarios simulated with both, on the same random numbers
 
 A cost differs noticeably if it lies outside the other's spread, either way. An effect is the mean
-of b / a - 1 over replications, paired, with its 95% Student-t interval.
+of b / a - 1 over replications, paired, with its 95% Student-t interval. There is none where a run
+ended in an error, as those behind it have moved up, and where some replications lack the metric.
 
 Scope: values; not sources, spreads, rows.
 Not done: which of the costs an effect comes from.
 Validated by: tests/calibration/test_differing.py
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import exp, fsum, log
 from pathlib import Path
@@ -19,6 +20,7 @@ from pathlib import Path
 from iosim.errors import UsageError
 from iosim.machine.costs import Table, interpolate
 from iosim.profile import CostEntry, Profile
+from iosim.results import ModelResult
 from iosim.scenario import label_of, load
 from iosim.simulation import Progress, simulate
 from iosim.statistics import Estimate, student_t
@@ -53,14 +55,18 @@ class Difference:
 
 @dataclass(frozen=True)
 class Effect:
-    """A metric of one model of a scenario with both profiles; `change` is b over a, less 1."""
+    """A metric of one model of a scenario with both profiles; `change` is b over a, less 1.
+
+    `missing` says why there is no change; a and b are None then.
+    """
 
     scenario: str
     model: str
     metric: str
-    a: float
-    b: float
+    a: float | None
+    b: float | None
     change: Estimate
+    missing: str | None = None
 
 
 def differences(a: Profile, b: Profile) -> tuple[Difference, ...]:
@@ -125,17 +131,25 @@ def effects(
         if any(results.interrupted for results in both):
             raise KeyboardInterrupt
         for model, first, second in zip(scenario.models, *both, strict=True):
-            for metric in METRICS:
-                pairs = zip(
-                    first.values.get(metric, ()), second.values.get(metric, ()), strict=False
-                )
-                known = [(x, y) for x, y in pairs if x is not None and y is not None and x > 0]
-                if known:
-                    mean_a, mean_b = (fsum(side) / len(known) for side in zip(*known, strict=True))
-                    change = student_t([y / x - 1 for x, y in known])
-                    label = label_of(model)
-                    found.append(Effect(scenario.name, label, metric, mean_a, mean_b, change))
+            found += _effects(scenario.name, label_of(model), first, second)
     return found
+
+
+def _effects(scenario: str, label: str, a: ModelResult, b: ModelResult) -> Iterator[Effect]:
+    for metric in METRICS:
+        error = a.error or b.error
+        if error is not None:
+            yield Effect(scenario, label, metric, None, None, student_t([]), error)
+            continue
+        pairs = list(zip(a.values.get(metric, ()), b.values.get(metric, ()), strict=True))
+        known = [(x, y) for x, y in pairs if x is not None and y is not None and x > 0]
+        if known and len(known) < len(pairs):
+            why = f"known in {len(known)} of {len(pairs)} replications"
+            yield Effect(scenario, label, metric, None, None, student_t([]), why)
+        elif known:
+            mean_a, mean_b = (fsum(side) / len(known) for side in zip(*known, strict=True))
+            change = student_t([y / x - 1 for x, y in known])
+            yield Effect(scenario, label, metric, mean_a, mean_b, change)
 
 
 def _further(progress: Progress | None, begun: int, total: int) -> Progress | None:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from iosim.cli.answering import give
-from iosim.cli.frame import FAILED, INTERRUPTED, command
+from iosim.cli.frame import FAILED, INCONCLUSIVE, INTERRUPTED, command
 from iosim.cli.options import Exports, Jobs, Json, Quiet
 from iosim.cli.output import progress_of
 
@@ -41,4 +41,6 @@ def rerun(
     give(answer(found), export or [], json)
     if found.interrupted:
         return INTERRUPTED
-    return 0 if found.same else FAILED
+    if found.unlike:
+        return FAILED
+    return INCONCLUSIVE if found.undecided else 0

@@ -69,10 +69,10 @@ def csv_row(a: str, b: str, found: Difference) -> tuple[object, ...]:
 
 def pair_table(pair: Pair, metrics: Iterable[str]) -> Table:
     """Two models, a metric a row; what neither knows is left out."""
-    rows = []
+    rows, notes = [], []
     for metric in metrics:
         found = pair.differences.get(metric)
-        if found is None or (found.a.mean is None and found.b.mean is None):
+        if found is None or not (found.missing or found.a.n or found.b.n):
             continue
         unit = found.unit
         rows.append(
@@ -85,6 +85,8 @@ def pair_table(pair: Pair, metrics: Iterable[str]) -> Table:
                 Cell(_SHORT_VERDICTS[found.verdict]),
             )
         )
+        if found.missing:
+            notes.append(f"{title_of(metric)}: no verdict, as it is {found.missing}.")
     same = pair.a == pair.b
     heads = ("A", "B") if same or max(len(pair.a), len(pair.b)) > 8 else (pair.a, pair.b)
     columns = (*heads, "B - A" if heads == ("A", "B") else "difference", "change")
@@ -103,7 +105,7 @@ def pair_table(pair: Pair, metrics: Iterable[str]) -> Table:
         title,
         (Column("metric"), *map(Column, columns), Column(f"{heads[1]} is")),
         tuple(rows),
-        (f"{how} ±: 95% confidence. same?: no difference shown.",),
+        (f"{how} ±: 95% confidence. same?: no difference shown.", *notes),
     )
 
 
@@ -127,12 +129,17 @@ def verdict(pair: Pair, metrics: Iterable[str]) -> str:
         if (those := pair.in_which(verdict, metrics))
     ]
     same = pair.in_which("no difference shown", metrics)
-    if not told and not same:
+    partly = [
+        title_of(found.metric) for found in pair.in_which("unknown", metrics) if found.missing
+    ]
+    if not told and not same and not partly:
         return f"{b} against {a}: one replication does not tell whether they differ."
-    if not told:
+    if not told and not partly:
         return f"{b} against {a}: no difference shown."
     if same:
         told.append(f"no difference shown in {', '.join(title_of(d.metric) for d in same)}")
+    if partly:
+        told.append(f"no verdict in {', '.join(partly)}")
     return f"{b} against {a}: {'; '.join(told)}."
 
 

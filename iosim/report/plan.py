@@ -127,7 +127,15 @@ def _settings(plan: Plan) -> Iterator[Table]:
             Column(""),
         )
         title = f"{model.label} at today's {load_text(plan.load, plan)}"
-        yield Table(title, columns, rows)
+        yield Table(title, columns, rows, tuple(_tried(len(rows))))
+
+
+def _tried(count: int) -> Iterator[str]:
+    if count > 1:
+        yield (
+            f"{count} settings were tried on the same replications, each at 95%: one of several "
+            "that are nearly enough may pass by chance. Another --seed tells."
+        )
 
 
 def setting_text(setting: Setting) -> str:
@@ -276,3 +284,15 @@ def warnings(plan: Plan) -> Iterable[str]:
         for line, reason in model.capacity.today.reasons.items():
             if model.capacity.today.verdict == "inconclusive":
                 yield f"{model.label}, {line} at today's load: {reason}"
+        yield from _of_runs(model, plan)
+
+
+def _of_runs(model: ModelPlan, plan: Plan) -> Iterator[str]:
+    """What to know of the runs that the answer rests on."""
+    today, carries = model.capacity.today, model.capacity.carries
+    told = {f"at {load_text(each.load, plan)}": each for each in (today, carries) if each}
+    for tried in model.sizing.enough if model.sizing is not None else ():
+        told[f"with {setting_text(tried.setting)}"] = tried.probe
+    for where, each in told.items():
+        for warning in each.warnings[:1]:  # replications differ in its figures alone
+            yield f"{model.label} {where}: {warning}"

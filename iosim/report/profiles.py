@@ -5,7 +5,7 @@ Not done: nothing is worked out here.
 Validated by: tests/cli/test_profile_command.py
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import exp
 from typing import TYPE_CHECKING, Any
 
@@ -134,8 +134,20 @@ def changing(a: "Profile", b: "Profile", found: Sequence["Effect"]) -> list[Tabl
             for model in models
         )
         title = f"{scenario}: change from {a.name} to {b.name}"
-        tables.append(Table(title, (Column("model"), *_CHANGES.values()), rows, stacked=True))
+        columns = (Column("model"), *_CHANGES.values())
+        tables.append(Table(title, columns, rows, tuple(_missing(scenario, found)), stacked=True))
     return tables
+
+
+def _missing(scenario: str, found: Sequence["Effect"]) -> Iterator[str]:
+    """Why some changes are not told: an error once for the model, the others by their metric."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for effect in found:
+        if effect.scenario == scenario and effect.missing:
+            metrics = reasons.setdefault((effect.model, effect.missing), [])
+            metrics.append(_CHANGES[effect.metric].title)
+    for (model, why), metrics in reasons.items():
+        yield f"{model}: no change told of {', '.join(metrics)}: {why}."
 
 
 def _change(change: "Estimate | None") -> Cell:
@@ -170,6 +182,7 @@ def difference_document(
                 "values": [effect.a, effect.b],
                 "change": effect.change.mean,
                 "ci95": [effect.change.low, effect.change.high],
+                "missing": effect.missing,
             }
             for effect in changed
         ],

@@ -40,6 +40,23 @@ def answer(found: Rerun) -> Answer:
     )
 
 
+def _measured(found: Rerun) -> Iterator[str]:
+    moved = [each.where for each in found.unlike if each.where.rpartition(": ")[2] in HEADLINE]
+    if moved:
+        yield f"Measured again, it differs beyond the intervals: {', '.join(moved)}."
+    for each in found.unlike:
+        if each.where not in moved:
+            then, now = ("none" if it is None else it for it in (each.recorded, each.now))
+            yield f"Not the same: {each.where}: {then} before, {now} now."
+    if found.undecided:
+        yield (
+            f"Nothing can be said of {', '.join(found.undecided)}: a figure is known in at most "
+            "one replication, or not in all of them."
+        )
+    if found.same:
+        yield "Measured again: no difference shown, at 95% confidence for all figures together."
+
+
 def _figures(found: Rerun) -> Table:
     """One figure of each metric that differs: its mean, if that does."""
     metrics: dict[tuple[str, str], Unlike] = {}
@@ -94,11 +111,8 @@ def _brief(value: Any) -> str:
 def _sentences(found: Rerun) -> Iterator[str]:
     if found.interrupted:
         yield "Interrupted: nothing can be said."
-    elif found.pairs and found.same:
-        yield "Measured again: no difference shown, at 95% confidence for all figures together."
-    elif found.pairs:
-        told = ", ".join(each.where for each in found.unlike)
-        yield f"Measured again, it differs beyond the intervals: {told}."
+    elif found.source == "measured":
+        yield from _measured(found)
     elif found.same:
         yield f"The same to the bit: all {found.figures:,} figures."
     else:

@@ -20,7 +20,7 @@ from iosim.units import format_size
 
 MOST_ROWS = 10
 SMALL = 0.01
-"""A cost that swings the metric by less of its mean is not shown."""
+"""A cost that moves the metric by less of its mean is no row."""
 HALF_BAR = 9
 
 
@@ -71,15 +71,24 @@ def _tornado(found: Sensitivity, label: str) -> Table:
         for swing in large[:MOST_ROWS]
     )
     columns = ("cost", "low", "high", "at low", "at high", "swing", "")
-    rest = len(swings) - len(rows)
-    less = f"{rest} more costs move it by less" if rows else f"None of {rest} costs moves it"
-    bound = "" if len(large) > MOST_ROWS else f" than {SMALL:.0%}" if rows else f" by {SMALL:.0%}"
+    others = [swing for swing in swings if swing not in large]
+    less = sum(swing.within(SMALL * mean) for swing in others)
     return Table(
         f"{label}: {title_of(found.metric)} {shown(found.metric, unit, mean)}",
         tuple(map(Column, columns)),
         rows,
-        (f"{less}{bound}.",),
+        tuple(_rest(len(large) - len(rows), less, len(others) - less)),
     )
+
+
+def _rest(large: int, less: int, open_: int) -> Iterator[str]:
+    """So many costs are no row: what of them is shown, and what is not."""
+    if large:
+        yield f"Costs that move it by {SMALL:.0%} or more, but by less than these: {large}."
+    if less:
+        yield f"Costs that move it by less than {SMALL:.0%}, as the whole interval says: {less}."
+    if open_:
+        yield f"Costs of which it is not shown whether they move it by {SMALL:.0%}: {open_}."
 
 
 def _unit(found: Sensitivity) -> str:

@@ -64,6 +64,17 @@ def change(ratio: Estimate | None) -> str:
     return f"{text} ±{ceil(1000 * half - 1e-6) / 10:g}%" if half else text
 
 
+def at_most(ratio: Estimate) -> str:
+    """How far a ratio may be from 1, for all that its interval says: `±0.6%`."""
+    return f"±{ceil(1000 * farthest(ratio, 1.0) - 1e-6) / 10:g}%"
+
+
+def farthest(estimate: Estimate, origin: float = 0.0) -> float:
+    """How far the interval goes from `origin` to either side; 0 where there is none."""
+    ends = [end for end in (estimate.low, estimate.high) if end is not None]
+    return max((abs(end - origin) for end in ends), default=0.0)
+
+
 def short(metric: str) -> str:
     """What objectives call a metric, or else its name."""
     return _SHORT.get(metric, metric)

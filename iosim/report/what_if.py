@@ -13,7 +13,7 @@ from iosim.report.comparison import CSV_COLUMNS, csv_row, title_of
 from iosim.report.layout import Cell, Column, Table
 from iosim.report.study import Answer
 from iosim.report.table import NONE, main_table
-from iosim.report.values import change, shown, signed, with_interval
+from iosim.report.values import at_most, change, farthest, shown, signed, with_interval
 from iosim.statistics import Estimate
 from iosim.studies.causes import Cause
 from iosim.studies.differences import Difference
@@ -30,6 +30,7 @@ COLUMNS = {
     "syscalls_per_request": "syscalls",
 }
 SAME = "="
+PARTLY = "?"
 TIME_HEADS = {"wake_up": "wake-up", "run_queue": "run q.", "cpu": "CPU"}
 
 
@@ -58,11 +59,16 @@ def _rows(found: WhatIf) -> Iterator[tuple[object, ...]]:
 
 
 def _tables(each: Change) -> Iterator[Table]:
+    how = "paired" if all(effect.pair.paired for effect in each.effects) else "not all paired"
+    note = (
+        f"Change from the baseline, ± its 95% interval, {how}. {SAME}: no difference shown, and "
+        "how far the interval goes to either side."
+    )
     yield Table(
         each.text,
         (Column("model"), *map(Column, COLUMNS.values())),
         tuple(_metrics(effect) for effect in each.effects),
-        (f"Change from the baseline, ± its 95% interval, paired. {SAME}: no difference shown.",),
+        (note, *_partly(each)),
         stacked=True,
     )
     yield _parts(
@@ -73,23 +79,38 @@ def _tables(each: Change) -> Iterator[Table]:
     )
 
 
+def _partly(each: Change) -> Iterator[str]:
+    for effect in each.effects:
+        for metric in COLUMNS:
+            found = effect.pair.differences.get(metric)
+            if found is not None and found.missing:
+                yield (
+                    f"{PARTLY}: {effect.label}, {title_of(metric)}: no verdict, as it is "
+                    f"{found.missing}."
+                )
+
+
 def _metrics(effect: Effect) -> tuple[Cell, ...]:
     cells = (_cell(effect.pair.differences.get(metric)) for metric in COLUMNS)
     return (Cell(effect.label), *cells)
 
 
 def _cell(found: Difference | None) -> Cell:
+    if found is not None and found.missing:
+        return Cell(PARTLY)
     if found is None or found.difference.mean is None:
         return Cell(NONE)
-    if found.difference.low is not None and not found.shown:
-        return Cell(SAME)
     if found.ratio is None:
         return _absolute(found)
+    if found.judged and not found.shown:
+        return Cell(SAME, at_most(found.ratio))
     text, _, interval = change(found.ratio).partition(" ")
     return Cell(text, interval)
 
 
 def _absolute(found: Difference) -> Cell:
+    if found.judged and not found.shown:
+        return Cell(SAME, f"±{shown(found.metric, found.unit, farthest(found.difference))}")
     text, _, interval = with_interval(found.metric, found.unit, found.difference).partition(" ")
     return Cell(text, interval)
 
@@ -122,11 +143,7 @@ def _parts(each: Change, title: str, causes: Iterable[Cause | None]) -> Table:
 
 
 def _part(found: Difference | None) -> Cell:
-    if found is None:
-        return Cell(NONE)
-    if found.difference.low is not None and not found.shown:
-        return Cell(SAME)
-    return _absolute(found)
+    return Cell(NONE) if found is None else _absolute(found)
 
 
 def _sentences(found: WhatIf) -> Iterator[str]:
@@ -156,9 +173,11 @@ def _value(estimate: Estimate) -> str:
 
 def _cause(cause: Cause) -> str:
     whole = cause.whole
+    if whole.missing:
+        return f"no verdict in {cause.name}"
     if whole.difference.mean is None:
         return f"{cause.name} unknown"
-    if whole.difference.low is not None and not whole.shown:
+    if whole.judged and not whole.shown:
         return f"no difference shown in {cause.name}"
     movers = ", ".join(
         f"{TIME_HEADS.get(name, name.replace('_', ' '))} "

@@ -7,9 +7,11 @@ in longer and longer strides until they do; then it halves the ratio between the
 they are no further apart than the resolution. A load counts as carried only if the whole interval
 of every objective passes: what is left open after all replications is not.
 
-All loads meet the same requests from the same random streams, only sooner, so that a
-response time at a higher load is never shorter by chance: what the search asks for, one
-crossing from pass to fail, holds run by run.
+All loads meet the same requests from the same random streams, only sooner, so that two loads
+differ little by chance. Where one server takes one request after another, a response at a higher
+load is never shorter; with several cores, batches, idle cores or a run made longer it may be. So
+that there is one crossing from pass to fail is what the search assumes, not what is proved; and
+that a load passes is said at 95% of that load alone, while several are tried.
 
 Scope: objectives that get worse with the load; one that gets better (`throughput > 2k/s`) is
 looked for above today's load first.
@@ -24,9 +26,10 @@ from math import sqrt
 
 from iosim.scenario import Scenario
 from iosim.slo import parse_slo
+from iosim.studies.keeping_up import KEEPS_UP
 from iosim.studies.limiting import Use, fullest
 from iosim.studies.load import at_load, load_of
-from iosim.studies.probing import KEEPS_UP, MOST_REQUESTS_A_RUN, Effort, Outcome, Probe, Run, probe
+from iosim.studies.probing import MOST_REQUESTS_A_RUN, Effort, Outcome, Probe, Run, probe
 
 DOWN = (2, 8, 64, 1024)
 """Below today's load the search tries these parts of it."""

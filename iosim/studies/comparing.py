@@ -143,6 +143,7 @@ def difference_data(found: Difference) -> dict[str, Any]:
         "difference": estimate_data(found.difference),
         "ratio": None if found.ratio is None else estimate_data(found.ratio),
         "verdict": found.verdict,
+        "missing": found.missing,
     }
 
 
@@ -208,13 +209,14 @@ def _same_numbers(a: Document, b: Document, x: ModelDocument, y: ModelDocument) 
     return (
         a.source == b.source == "simulated"
         and a.seed == b.seed
-        and _count(a, x) == _count(b, y)
+        and replications_of(a, x) == replications_of(b, y)
         # Of what did not finish, positions tell nothing.
         and not (a.data["interrupted"] or b.data["interrupted"] or x.error or y.error)
     )
 
 
-def _count(document: Document, model: ModelDocument) -> int:
+def replications_of(document: Document, model: ModelDocument) -> int:
+    """How many replications of a model of the document have finished."""
     (found,) = [m["replications"] for m in document.data["models"] if m["label"] == model.label]
     return int(found)
 

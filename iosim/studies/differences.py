@@ -8,6 +8,9 @@ both had in common; of others it is Welch's interval. The ratio's interval is Fi
 leaves out 1 exactly where that of the difference leaves out 0, and does not exist where the
 first mean may be 0. Both are no finer than the metric is measured.
 
+A metric that is not known in every replication has no verdict: those that know a p99 are the ones
+with more answers, and so the busier ones.
+
 Scope: whether less or more of a metric is better is said here, by its name; most of them are
 neither, as utilization is.
 Not done: correcting for the number of comparisons; where one is wanted (`confidence`), whoever
@@ -77,18 +80,30 @@ class Difference:
     ratio: Estimate | None
     """b over a; None where a may be 0, or nothing is known of how far each is off."""
     paired: bool
+    missing: str | None = None
+    """In how many replications it is known, where only in some: there is no verdict then."""
+
+    @property
+    def judged(self) -> bool:
+        """Whether anything can be said: there is an interval, from every replication."""
+        return self.difference.low is not None and self.missing is None
 
     @property
     def shown(self) -> bool:
         """Whether they differ: the interval of the difference leaves out 0."""
         low, high = self.difference.low, self.difference.high
-        return low is not None and high is not None and (low > 0 or high < 0)
+        return self.judged and low is not None and high is not None and (low > 0 or high < 0)
+
+    def within(self, half: float) -> bool:
+        """Whether they differ by less than `half`, in the metric's unit: the interval says so."""
+        low, high = self.difference.low, self.difference.high
+        return self.judged and low is not None and high is not None and -half < low <= high < half
 
     @property
     def verdict(self) -> Verdict:
         """What the difference means for b."""
         mean = self.difference.mean
-        if mean is None or self.difference.low is None:
+        if mean is None or not self.judged:
             return "unknown"
         if not self.shown:
             return "no difference shown"
@@ -130,7 +145,17 @@ def difference(
     floor = max(abs(a.mean or 0.0), abs(b.mean or 0.0)) * metric_is.resolution
     if over is not None and a.mean:
         over = _at_least(over, floor / abs(a.mean))
-    return Difference(metric, metric_is.unit, a, b, _at_least(apart, floor), over, paired)
+    anywhere = any(value is not None for value in (*a_values, *b_values))
+    missing = _missing((a.n, len(a_values)), (b.n, len(b_values))) if anywhere else None
+    return Difference(metric, metric_is.unit, a, b, _at_least(apart, floor), over, paired, missing)
+
+
+def _missing(*sides: tuple[int, int]) -> str | None:
+    """In how many of its replications each side has a value; None where all have."""
+    if all(known == count for known, count in sides):
+        return None
+    told = dict.fromkeys(f"{known} of {count}" for known, count in sides)
+    return f"known in {' and '.join(told)} replications"
 
 
 @dataclass(frozen=True)

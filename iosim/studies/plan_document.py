@@ -85,6 +85,7 @@ def _probe(probe: Probe, plan: "Plan") -> dict[str, Any]:
         "verdict": probe.verdict,
         "slo": dict(probe.verdicts),
         "slo_reasons": dict(probe.reasons),
+        "warnings": list(probe.warnings),
         "error": probe.error,
         "replications": probe.replications,
         "duration_ns": probe.duration_ns,

@@ -13,10 +13,7 @@ A load starts with the scenario's replications; where the interval leaves an obj
 gets as many as should decide it, up to a budget. A run that is too short for a percentile is
 made longer.
 
-Scope: a Probe is judged on the 95% interval, and on whether a model keeps up: at most a hundredth
-of what was asked may be left over at the end, besides what is always under way. This is held
-against the mean, as what is left over varies much from run to run; it fails where the whole
-interval says so.
+Scope: a Probe is judged on the 95% interval, and on whether a model keeps up (keeping_up.py).
 Not done: nothing corrects the interval for having been looked at before replications were added.
 Source: Law, "Simulation Modeling and Analysis", 5th ed., 9.4.1 (sequential replications), 11.2
 (common random numbers).
@@ -26,25 +23,22 @@ Validated by: tests/studies/test_plan_probing.py
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from math import ceil, isfinite, sqrt
+from math import ceil, isfinite
 from typing import Any
 
 from iosim.errors import SimulationError, WorkerDied
 from iosim.machine.costs import Costs
 from iosim.metrics import promised, responses_for
-from iosim.record import Record
 from iosim.recording import Observation, cut_warm_up
 from iosim.results import ModelResult, model_result
 from iosim.scenario import LONGEST_NS, Scenario
 from iosim.simulation import FEWEST_REPLICATIONS, Progress, observe
 from iosim.slo import Slo, Verdict
 from iosim.statistics import Estimate, student_t, t_quantile
+from iosim.studies.keeping_up import KEEPS_UP, keeps_up, left_over
 from iosim.studies.limiting import Use, memory, response_part, uses
 from iosim.studies.load import is_open, lacks_descriptors, load_of, model_label
 from iosim.workers import Died, Workers
-
-KEEPS_UP = Slo("keeps up", "backlog", "<=", 0.01)
-"""An objective besides the given ones: what is left over, as a part of what was asked."""
 
 MOST_REQUESTS_A_RUN = 5_000_000
 MUCH_LONGER = 10.0
@@ -89,6 +83,8 @@ class Probe:
     """Of a mean response."""
     memory: Use | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    """Of its runs: what to know before trusting the numbers."""
     error: str | None = None
 
     @property
@@ -122,11 +118,11 @@ def probe(scenario: Scenario, effort: Effort) -> Generator[list[Run], list[Outco
             scenario = scenario.model_copy(update={"run": run})
             outcomes = []
             continue
-        more = max((_wanted(each, effort) for each in _open(scenario, result)), default=0)
+        more = max((_wanted(each, effort) for each in _open(scenario, outcomes, result)), default=0)
         if more <= len(outcomes):
             break
         wanted = more
-    return _probe(scenario, result, runs)
+    return _probe(scenario, outcomes, result, runs)
 
 
 def _refused(scenario: Scenario, why: str) -> Probe:
@@ -147,17 +143,22 @@ def _refused(scenario: Scenario, why: str) -> Probe:
 
 def _result(scenario: Scenario, outcomes: Sequence[Outcome]) -> ModelResult:
     errors = [str(outcome) for outcome in outcomes if isinstance(outcome, SimulationError)]
-    observed = [outcome for outcome in outcomes if isinstance(outcome, Observation)]
-    records = cut_warm_up(observed, scenario.run.warm_up)
+    records = cut_warm_up(_observed(outcomes), scenario.run.warm_up)
     label = model_label(scenario)
     error = errors[0] if errors else None
     return model_result(scenario, scenario.models[0].kind, label, records, error)
 
 
-def _probe(scenario: Scenario, result: ModelResult, runs: int) -> Probe:
+def _observed(outcomes: Sequence[Outcome]) -> list[Observation]:
+    return [outcome for outcome in outcomes if isinstance(outcome, Observation)]
+
+
+def _probe(
+    scenario: Scenario, outcomes: Sequence[Outcome], result: ModelResult, runs: int
+) -> Probe:
     verdicts = dict(result.verdicts)
     if is_open(scenario) and result.records:
-        verdicts[KEEPS_UP.text] = _keeps_up(student_t(_behind(result)))
+        verdicts[KEEPS_UP.text] = keeps_up(student_t(left_over(_observed(outcomes))))
     told = {slo.metric: _estimate(slo, result) for slo in scenario.slos}
     found = verdicts.values()
     fails = "fail" in found or result.error is not None
@@ -174,28 +175,9 @@ def _probe(scenario: Scenario, result: ModelResult, runs: int) -> Probe:
         largest_part=response_part(result) if result.records else None,
         memory=memory(result) if result.records else None,
         reasons=result.reasons,
+        warnings=result.warnings,
         error=result.error,
     )
-
-
-def _keeps_up(behind: Estimate) -> Verdict:
-    if behind.mean is None or KEEPS_UP.meets(behind.mean):
-        return "pass"
-    return KEEPS_UP.judge(behind)
-
-
-def _behind(result: ModelResult) -> list[float | None]:
-    """What is left over at the end, of what was asked, without what is always under way."""
-    return [_behind_in(record) for record in result.records]
-
-
-def _behind_in(record: Record) -> float | None:
-    if not record.offered:
-        return None
-    # Little's law: the requests that are under way all the time.
-    usual = record.responses.total_ns / record.window_ns if record.window_ns else 0.0
-    chance = 2 * sqrt(max(usual, 1.0))  # of a Poisson number, as where nobody waits
-    return max(0.0, record.in_flight - usual - chance) / record.offered
 
 
 # ------------------------------------------------------------------- enough replications
@@ -207,7 +189,9 @@ def _estimate(slo: Slo, result: ModelResult) -> Estimate:
     return student_t([value for value in values if value is not None and isfinite(value)])
 
 
-def _open(scenario: Scenario, result: ModelResult) -> Iterator[tuple[Slo, Estimate]]:
+def _open(
+    scenario: Scenario, outcomes: Sequence[Outcome], result: ModelResult
+) -> Iterator[tuple[Slo, Estimate]]:
     """Objectives that more replications might decide, if none has failed."""
     if "fail" in result.verdicts.values():
         return
@@ -217,9 +201,9 @@ def _open(scenario: Scenario, result: ModelResult) -> Iterator[tuple[Slo, Estima
         if result.verdicts[slo.text] == "inconclusive" and estimate.n == len(result.records):
             yield slo, estimate
     if is_open(scenario):
-        behind = student_t(_behind(result))
-        if _keeps_up(behind) == "inconclusive" and behind.n == len(result.records):
-            yield KEEPS_UP, behind
+        left = student_t(left_over(_observed(outcomes)))
+        if keeps_up(left) == "inconclusive" and left.n == len(result.records):
+            yield KEEPS_UP, left
 
 
 def _wanted(unclear: tuple[Slo, Estimate], effort: Effort) -> int:

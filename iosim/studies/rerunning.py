@@ -6,7 +6,9 @@ What it does: simulates the scenario that the result holds, with the costs that 
 seed, as many replications as it has, and compares every figure to the bit. Beside it, what else
 is not as it was: versions, iosim's code, the files that the scenario names, the scenario itself
 (by its hash). A measured result is measured again; what counts then is whether any headline
-figure differs for certain, at 95% for all of them together.
+figure differs for certain, at 95% for all of them together. A run that ends in an error now, and
+fewer replications than before, are no repetition; a figure that cannot be held against the other,
+as of one replication, is left undecided.
 
 Scope: documents of this version; what the costs are named for is not read again.
 Not done: plug-ins of third parties are taken as they are; which replications of an interrupted
@@ -21,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from iosim import documents
-from iosim.documents import Document
+from iosim.documents import Document, ModelDocument
 from iosim.errors import ScenarioError, UsageError
 from iosim.machine.costs import Costs
 from iosim.named_files import digests
@@ -30,7 +32,13 @@ from iosim.profile import load as load_profile
 from iosim.results import Results, surroundings
 from iosim.scenario import Scenario, from_data, label_of
 from iosim.simulation import Progress
-from iosim.studies.comparing import HEADLINE, Pair, compare_models, difference_data
+from iosim.studies.comparing import (
+    HEADLINE,
+    Pair,
+    compare_models,
+    difference_data,
+    replications_of,
+)
 from iosim.studies.variants import Variant, simulated
 
 COMPARED = ("response_time_distribution_ns", "model", "error", "warnings", "replications", "order")
@@ -63,12 +71,14 @@ class Rerun:
     """What else is not: versions, code, files."""
     pairs: tuple[Pair, ...] = ()
     """Of a measured result: each model then and now."""
+    undecided: tuple[str, ...] = ()
+    """Its figures that nothing can be said of, each with its model."""
     interrupted: bool = False
 
     @property
     def same(self) -> bool:
-        """Whether it could be repeated."""
-        return not (self.unlike or self.interrupted)
+        """Whether it could be repeated: nothing differs, and nothing is left undecided."""
+        return not (self.unlike or self.undecided or self.interrupted)
 
     def to_document(self) -> dict[str, Any]:
         """Plain data without NaN, for JSON."""
@@ -79,6 +89,7 @@ class Rerun:
             "interrupted": self.interrupted,
             "figures": self.figures,
             "unlike": [vars(each) for each in self.unlike],
+            "undecided": list(self.undecided),
             "surroundings": [vars(each) for each in self.surroundings],
             "models": {
                 pair.b: {name: difference_data(d) for name, d in pair.differences.items()}
@@ -238,17 +249,24 @@ def _measured(
 def held_against(document: Document, results: Results, around: tuple[Unlike, ...] = ()) -> Rerun:
     """A measured result against the same measured again."""
     again = documents.of(results)
-    both = [model for model in document if model.label in {each.label for each in again}]
+    labels = {model.label for model in again}
+    both = [model for model in document if model.label in labels]
     confidence = 1 - MOST_WRONG / max(1, len(both) * len(HEADLINE))
     pairs = [
         compare_models(model, again[model.label], False, (model.label, model.label), confidence)
         for model in both
     ]
-    unlike = [
+    unlike = [each for model in both for each in _lost(document, model, again)]
+    unlike += [
         Unlike(f"{pair.b}: {metric}", found.a.mean, found.b.mean)
         for pair in pairs
         for metric, found in pair.differences.items()
         if metric in HEADLINE and found.shown
+    ]
+    undecided = [
+        f"{pair.b}: {metric}"
+        for model, pair in zip(both, pairs, strict=True)
+        for metric in _undecided(model, again[model.label], pair)
     ]
     machine = _unlike(document.data.get("machine"), results.machine, "machine")
     return Rerun(
@@ -258,8 +276,32 @@ def held_against(document: Document, results: Results, around: tuple[Unlike, ...
         tuple(unlike),
         (*around, *machine),
         tuple(pairs),
+        tuple(undecided),
         results.interrupted,
     )
+
+
+def _undecided(then: ModelDocument, now: ModelDocument, pair: Pair) -> Iterator[str]:
+    """The recorded headline figures that cannot be held against the new ones."""
+    judged = {metric for metric, found in pair.differences.items() if found.judged}
+    if not judged & set(HEADLINE):
+        yield "every figure"
+        return
+    for metric in HEADLINE:
+        values = (*then.values.get(metric, ()), *now.values.get(metric, ()))
+        known = any(value is not None for value in values)
+        if metric in then.values and metric not in judged and known:
+            yield metric
+
+
+def _lost(then: Document, model: ModelDocument, again: Document) -> Iterator[Unlike]:
+    """Whether a model that was measured again ended in an error, or was replicated less often."""
+    now = again[model.label]
+    if now.error != model.error:
+        yield Unlike(f"{model.label}: error", model.error, now.error)
+    counts = replications_of(then, model), replications_of(again, now)
+    if counts[1] < counts[0]:
+        yield Unlike(f"{model.label}: replications", *counts)
 
 
 # ------------------------------------------------------------------------- surroundings

@@ -59,6 +59,10 @@ class Swing:
         """Whether it moves the metric for certain."""
         return any(each.shown for each in (self.at_low, self.at_high, self.whole))
 
+    def within(self, half: float) -> bool:
+        """Whether it moves the metric by less than `half`, in its unit, for certain."""
+        return all(each.within(half) for each in (self.at_low, self.at_high, self.whole))
+
 
 @dataclass(frozen=True)
 class Overturn:

@@ -7,6 +7,8 @@ import pytest
 
 from iosim.calibration.differing import differences, effects, quick_scenarios
 from iosim.profile import load
+from iosim.report.profiles import changing
+from iosim.results import Results
 from iosim.simulation import simulate
 
 REFERENCE = load("reference")
@@ -74,3 +76,32 @@ def test_an_effect_is_what_the_simulation_says(tmp_path: Path) -> None:
     found = {one.metric: one for one in effects(REFERENCE, REFERENCE, [path])}
     cpu = found["cpu_time_per_request_ns"]
     assert cpu.a == cpu.b == pytest.approx(own.metrics["cpu_time_per_request_ns"].mean)
+
+
+def test_replications_are_not_paired_where_a_run_ended_in_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those behind the one that failed have moved up."""
+    path = tmp_path / "light.yaml"
+    path.write_text(SCENARIO)
+    from dataclasses import replace
+
+    from iosim.calibration import differing
+
+    runs = []
+
+    def failing(*args: object, **more: object) -> Results:
+        found: Results = simulate(*args, **more)  # type: ignore[arg-type]
+        runs.append(found)
+        if len(runs) == 2:
+            return found
+        (own,) = found.models
+        values = {name: known[1:] for name, known in own.values.items()}
+        return replace(found, models=(replace(own, error="deadlock", values=values),))
+
+    monkeypatch.setattr(differing, "simulate", failing)
+    found = effects(REFERENCE, REFERENCE, [path])
+    assert len(found) == 5
+    assert {(one.change.mean, one.missing) for one in found} == {(None, "deadlock")}
+    (table,) = changing(REFERENCE, REFERENCE, found)
+    assert table.notes[0].startswith("epoll: no change told of requests/s, p50, ")

@@ -42,7 +42,7 @@ def test_it_prints_what_each_model_carries_and_ends_with_the_answer() -> None:
 
 
 def test_quiet_it_leaves_out_the_chart() -> None:
-    found = plan("-q", "--model", "epoll")
+    found = plan("-q", "--model", "epoll", "--set", "run.duration=100ms")
     assert "against load" not in found.out
     assert found.err == ""
     assert "today" in found.out.splitlines()[1]
@@ -113,3 +113,8 @@ def test_interrupted_it_ends_at_once_and_leaves_nothing_behind(tmp_path: Path) -
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert b"Interrupted; models that had been finished: none." in out
+
+
+def test_runs_without_a_steady_state_are_warned_of() -> None:
+    found = plan("-q", "--model", "epoll")
+    assert "epoll at 2.00k/s: warm-up unknown: " in " ".join(found.err.split())

@@ -79,3 +79,11 @@ def test_json_is_the_answer_in_full() -> None:
     assert found["difference"]["mean"] == -1e6
     assert found["better"] == "less"
     assert found["verdict"] == "better"
+
+
+def test_no_verdict_is_drawn_from_some_of_the_replications_and_it_is_said_why() -> None:
+    partly = model("epoll", {**FAST.values, "response_time_p99_ns": [4e6, 4.1e6, None]})
+    found = answer(compare(document(SLOW), document(partly)))
+    assert found.sentences[0].endswith("no verdict in p99.")
+    assert "p99: no verdict, as it is known in 2 of 3 replications" in to_text(found)
+    assert "better" not in to_text(found)

@@ -121,3 +121,20 @@ def test_every_name_with_a_direction_is_a_metric() -> None:
     assert {better(name) for name in names} == {"less", "more", None}
     for name in ("completed", "in_flight", "connections_opened", "events_per_wait"):
         assert describe(name) and better(name) is None
+
+
+def test_a_p99_that_only_some_replications_know_has_no_verdict() -> None:
+    """Those with fewer answers know none: what is left is the busier ones."""
+    p99 = "response_time_p99_ns"
+    found = difference(p99, [100, 101, 102, None], [200, 201, 202, 203], paired=False)
+    assert (found.verdict, found.shown, found.judged) == ("unknown", False, False)
+    assert found.missing == "known in 3 of 4 and 4 of 4 replications"
+    both = difference(p99, [100, 101, 102, None], [200, 201, 202, 203], paired=True)
+    assert (both.verdict, both.missing) == ("unknown", "known in 3 of 4 replications")
+    assert difference(p99, [100, 101, 102], [200, 201, 202], paired=True).missing is None
+
+
+def test_within_is_what_the_whole_interval_says() -> None:
+    near = difference("mean", [100, 200, 300], [100.5, 200.4, 300.6], True, described=EXACT)
+    assert near.within(1) and not near.within(0.5)
+    assert not difference("mean", [100], [100], True, described=EXACT).within(1)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from handmade_results import document as by_hand
 from handmade_results import model
 
@@ -18,7 +19,7 @@ from iosim.report.export import to_json
 from iosim.report.rerun import answer
 from iosim.report.study import to_csv, to_text
 from iosim.scenario import from_data
-from iosim.studies.rerunning import rerun
+from iosim.studies.rerunning import Rerun, Unlike, held_against, rerun
 
 SMALL: dict[str, Any] = {
     "name": "small",
@@ -210,3 +211,53 @@ def test_a_machine_that_is_slower_now_shows(monkeypatch: pytest.MonkeyPatch) -> 
     found = measured_again(1e6, monkeypatch)
     assert {each.where for each in found.unlike} >= {"epoll: cpu_time_per_request_ns"}
     assert "differs beyond the intervals" in to_text(answer(found))
+
+
+def held(then: documents.ModelDocument, now: iosim.Results) -> Rerun:
+    return held_against(by_hand(then, source="measured"), now)
+
+
+def results(replications: int) -> iosim.Results:
+    run = {**SMALL["run"], "replications": replications}
+    return iosim.simulate(from_data({**SMALL, "models": ["epoll"], "run": run}))
+
+
+def test_of_single_runs_nothing_can_be_said() -> None:
+    once = results(1)
+    found = held(model("epoll", once["epoll"].values), once)
+    assert (found.same, found.unlike) == (False, ())
+    assert found.undecided == ("epoll: every figure",)
+    told = " ".join(to_text(answer(found)).split())
+    assert "Nothing can be said of epoll: every figure" in told
+    assert "no difference" not in told.partition("Nothing")[2]
+    assert found.to_document()["undecided"]
+
+
+def test_an_error_now_and_fewer_replications_are_no_repetition() -> None:
+    twice = results(2)
+    then = model("epoll", twice["epoll"].values)
+    died = replace(twice, models=(replace(twice["epoll"], records=(), values={}, metrics={}),))
+    died = replace(died, models=(replace(died["epoll"], error="it died"),))
+    found = held(then, died)
+    assert [each.where for each in found.unlike] == ["epoll: error", "epoll: replications"]
+    assert "epoll: error: none before, it died now" in " ".join(to_text(answer(found)).split())
+    more = {name: (*values, *values) for name, values in twice["epoll"].values.items()}
+    assert [each.where for each in held(model("epoll", more), twice).unlike] == [
+        "epoll: replications"
+    ]
+
+
+def test_the_command_tells_them_apart_by_its_exit_code(
+    result: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from iosim.cli.rerun import rerun as command
+
+    for found, code in (
+        (Rerun("x", "measured", 10, (), ()), 0),
+        (Rerun("x", "measured", 10, (), (), undecided=("epoll: every figure",)), 4),
+        (Rerun("x", "measured", 10, (Unlike("epoll: error", None, "died"),), ()), 3),
+    ):
+        monkeypatch.setattr("iosim.studies.rerunning.rerun", lambda *_, found=found: found)
+        with pytest.raises(typer.Exit) as ended:
+            command(str(result), quiet=True)  # type: ignore[call-arg]
+        assert ended.value.exit_code == code

@@ -144,3 +144,18 @@ def test_interrupted_it_shows_what_has_finished() -> None:
     found = sensitivity(scenario(), "mean", profile(**UPSET), progress=interrupt)
     assert found.interrupted
     assert [len(swings) for swings in found.swings.values()] == [1, 1]
+
+
+def test_of_one_replication_nothing_is_said_to_move_little() -> None:
+    once = {"duration": "5ms", "replications": 1, "warm_up": "none"}
+    told = to_text(answer(sensitivity(scenario("epoll", run=once), "mean", profile(**UPSET))))
+    assert "not shown whether they move it by 1%: " in " ".join(told.split())
+    assert "less than 1%" not in told
+
+
+def test_less_is_claimed_where_the_interval_lies_within(found: Sensitivity) -> None:
+    told = " ".join(to_text(answer(found)).split())
+    mean = found.baseline["blocking"].metrics[found.metric].mean or 0.0
+    untouched = {swing.cost: swing for swing in found.swings["blocking"]}["epoll_wait"]
+    assert untouched.within(0.01 * mean)
+    assert "less than 1%, as the whole interval says: 1." in told

@@ -143,3 +143,16 @@ def test_interrupted_it_shows_the_changes_that_have_finished() -> None:
     assert found.interrupted
     assert [change.text for change in found.changes] == ["machine.cores=2"]
     assert "Interrupted" in to_text(answer(found))
+
+
+def test_where_no_difference_is_shown_it_is_told_how_far_it_may_be(found: WhatIf) -> None:
+    """Beside the sign for it, never without."""
+    cells = [
+        cell
+        for table in answer(found).tables[1:]
+        for row in table.rows
+        for cell in row
+        if cell.text == "="
+    ]
+    assert cells
+    assert all(cell.interval.startswith("±") for cell in cells)

@@ -6,8 +6,9 @@
 An objective is held against the metric's interval. A percentile is infinite where too many
 requests got no answer, or are still under way after longer than the objective allows; if it is
 in any replication, the share of requests that were later than the limit is held against what the
-percentile allows instead: `p99 < 5ms` says that at most 1% took longer. One replication decides
-nothing, whatever it shows.
+percentile allows instead: `p99 < 5ms` says that at most 1% took longer. Where this tells nothing,
+the longest answers may: the percentile is later than any of them. One replication decides nothing,
+whatever it shows.
 
 Not done: a response time that is no percentile (the mean, the longest) is infinite only where
 nothing was answered at all.
@@ -77,13 +78,24 @@ def judge(slo: Slo, records: Sequence[Record]) -> tuple[Verdict, str | None]:
     unanswered = "too many requests got no answer"
     if late < len(values):
         unanswered += f" in {late} of {len(values)} replications"
-    if found.n == len(values):
-        verdict = asked.judge(found)
-    elif late == len(values) >= FEWEST_TO_FAIL:
-        verdict = "pass" if slo.meets(inf) else "fail"
-    else:
-        verdict = "inconclusive"
+    of_infinity: Verdict = "pass" if slo.meets(inf) else "fail"
+    verdict = asked.judge(found) if found.n == len(values) else "inconclusive"
+    if verdict == "inconclusive" and (
+        slo.judge(_at_least(slo, records)) == of_infinity
+        or (not found.n and late == len(values) >= FEWEST_TO_FAIL)
+    ):
+        verdict = of_infinity
     return verdict, None if verdict == "pass" and late < len(values) else unanswered
+
+
+def _at_least(slo: Slo, records: Sequence[Record]) -> Estimate:
+    """A metric that is infinite somewhere, where it is taken for the longest answer there."""
+    values = [promised(record, slo.metric, slo.limit) for record in records]
+    floors = [
+        float(record.responses.max_ns or 0) if value == inf else value
+        for record, value in zip(records, values, strict=True)
+    ]
+    return estimated(slo.metric, floors, records)
 
 
 def too_few_without(slo: Slo, records: Sequence[Record]) -> tuple[int, int] | None:

@@ -7,7 +7,7 @@ from iosim.judging import estimated, held, judge, too_few_without
 from iosim.record import Record
 from iosim.scenario import from_data
 from iosim.simulation import simulate
-from iosim.slo import Verdict, parse_slo
+from iosim.slo import Slo, Verdict, parse_slo
 
 MS = 1_000_000
 
@@ -27,6 +27,12 @@ def quick(answered: int = 2_000, **changes: object) -> Record:
 
 def verdict(line: str, *records: Record) -> Verdict:
     return judge(parse_slo(line), records)[0]
+
+
+def slo_of_shares(slo: Slo, records: list[Record]) -> Verdict:
+    """By the share of later requests alone."""
+    asked, found = held(slo, records)
+    return asked.judge(found)
 
 
 class TestNoError:
@@ -145,6 +151,16 @@ class TestInfinite:
         """11 of 1,011 twice: Student's interval has no width, 22 of 2,022 has 0.7% to 1.6%."""
         same = quick(1_000, timed_out_in_window=11)
         assert verdict("p99 < 10ms", same, same) == "inconclusive"
+
+    def test_the_longest_answers_may_be_too_late_themselves(self) -> None:
+        """Where the load is more than is carried, so varied is the share that three cannot tell."""
+        slow = histogram(*[1 * MS] * 1_900, *[150 * MS] * 100)
+        varied = [quick(responses=slow, timed_out_in_window=lost) for lost in (2, 900, 3_000)]
+        slo = parse_slo("p99 < 100ms")
+        assert slo_of_shares(slo, varied) == "inconclusive"
+        assert judge(slo, varied)[0] == "fail"
+        assert verdict("p99 > 100ms", *varied) == "pass"
+        assert verdict("p99 < 200ms", *varied) == "inconclusive"
 
     def test_some_replications_without_an_answer_in_time(self) -> None:
         few = [quick(timed_out_in_window=lost) for lost in (2, 3, 21, 1, 2, 3)]

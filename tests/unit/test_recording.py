@@ -50,9 +50,10 @@ class Run:
         self.recording.watch(self.load)
         self.answered = 0
 
-    def answer(self, at_ns: int, response_ns: int, **parts: int) -> None:
+    def answer(self, at_ns: int, response_ns: int, failed: bool = False, **parts: int) -> None:
         request = Request(self.answered, at_ns - response_ns, (), 0, 0)
         request.answered_ns = at_ns
+        request.failed = failed
         for name, ns in (parts or {"cpu": response_ns}).items():
             setattr(request, f"{name}_ns", ns)
         self.answered += 1
@@ -208,18 +209,20 @@ def test_the_fates_of_the_warm_up_are_not_those_of_the_window() -> None:
     run = Run()
     run.slice(0)
     run.load.refused, run.load.timed_out = 30, 4
-    run.answer(400, 100)
+    run.answer(400, 100, failed=True)
     run.load.under_way = [Request(7, 200, (), 0, 0)]
     run.slice(1_000)
     run.load.refused, run.load.timed_out = 31, 6
     run.load.under_way = [Request(7, 200, (), 0, 0), Request(8, 1_900, (), 0, 0)]
-    for _ in range(7):
-        run.answer(1_500, 100)
+    for number in range(7):
+        run.answer(1_500, 100, failed=number < 2)
     observation = run.finish(2_000)
     windows = cut_warm_up([observation], "none")[0], cut_warm_up([observation], 1_000)[0]
     assert [record.refused_in_window for record in windows] == [31, 1]
     assert [record.timed_out_in_window for record in windows] == [6, 2]
     assert [measure_all(record)["error_fraction"] for record in windows] == [37 / 45, 0.3]
+    assert [measure_all(record)["failed_fraction"] for record in windows] == [3 / 8, 2 / 7]
+    assert [record.failed for record in windows] == [3, 3]
     assert [record.under_way_before.max_ns for record in windows] == [None, 800]
     assert [record.under_way_after.to_pairs() for record in windows] == [[(100, 1), (1_800, 1)]] * 2
 

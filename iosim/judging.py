@@ -75,9 +75,9 @@ def judge(slo: Slo, records: Sequence[Record]) -> tuple[Verdict, str | None]:
             return verdict, None
         there, needed = few
         return verdict, f"none in {there:,} requests does not show it: it needs {needed:,}"
-    unanswered = "too many requests got no answer"
+    unanswered = "too many requests got no answer in time"
     if late < len(values):
-        unanswered += f" in {late} of {len(values)} replications"
+        unanswered += f", in {late} of {len(values)} replications"
     of_infinity: Verdict = "pass" if slo.meets(inf) else "fail"
     verdict = asked.judge(found) if found.n == len(values) else "inconclusive"
     if verdict == "inconclusive" and (

@@ -73,6 +73,7 @@ class Client:
             clients.timeout_ns is None or arrival_ns <= message.intended_ns + clients.timeout_ns
         ):
             message.state = ANSWERED
+            clients.under_way.remove(message)
             message.network_ns += arrival_ns - at_ns
             clients.answered += 1
             message.answered_ns = arrival_ns
@@ -112,6 +113,8 @@ class Clients:
         self.machine = machine
         self.network = network
         self.offered = self.answered = self.refused = self.timed_out = 0
+        # Requests that have been offered and have not ended.
+        self.under_way: set[Request] = set()
         # Called with each request that has ended, however it ended, and when.
         self.on_ended: Callable[[Request, int], None] | None = None
         self._env = machine.env
@@ -140,8 +143,8 @@ class Clients:
 
     @property
     def in_flight(self) -> int:
-        """Requests that have been offered and have not ended."""
-        return self.offered - self.answered - self.refused - self.timed_out
+        """How many requests have been offered and have not ended."""
+        return len(self.under_way)
 
     # --------------------------------------------------------------------- connecting
 
@@ -200,6 +203,7 @@ class Clients:
         request = self._request(
             number, intended_ns, next(self._amounts), self._request_bytes, self._reply_bytes
         )
+        self.under_way.add(request)
         request.client = client
         request.delays_ns = delays_ns
         if self.timeout_ns is not None:
@@ -209,6 +213,7 @@ class Clients:
     def _queue(self, request: Request, client: Client) -> None:
         if self._backlog is not None and self._waiting >= self._backlog:
             self.refused += 1
+            self.under_way.remove(request)
             request.state = REFUSED
             self._ended(request, self._env._now)
         else:
@@ -285,4 +290,5 @@ class Clients:
     def _give_up(self, request: Request, now: int) -> None:
         request.state = TIMED_OUT
         self.timed_out += 1
+        self.under_way.remove(request)
         self._ended(request, now)

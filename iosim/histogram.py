@@ -124,6 +124,15 @@ class Histogram:
         middle = _lowest_in(index) + _width_of(index) // 2
         return min(max(middle, self.min_ns), self.max_ns)
 
+    def count_above(self, value_ns: float) -> int:
+        """Return how many values lie in buckets above that of `value_ns` (>= 0, inf: none do)."""
+        if self.max_ns is None or value_ns >= self.max_ns:
+            return 0
+        import numpy as np
+
+        index = int(_bucket_indices(np.array([value_ns], np.int64))[0])
+        return int(self._counts[max(index + 1 - self._first, 0) :].sum())
+
     def to_pairs(self) -> list[tuple[int, int]]:
         """Return (lowest value of the bucket in ns, count) of every bucket in use, ascending."""
         used = self._counts.nonzero()[0]

@@ -26,6 +26,7 @@ from typing import Any
 
 from iosim.choice import Chosen
 from iosim.errors import MeasurementError, UsageError, shown
+from iosim.fates import fates_between
 from iosim.histogram import Histogram
 from iosim.named_files import digests
 from iosim.planning import (
@@ -323,6 +324,7 @@ def record_of(
     responses, requests, of_classes = _responses(
         outcome.responses, begin_ns, end_ns, schedule, classes
     )
+    of_window = fates_between(outcome.responses, begin_ns, end_ns, plan.timeout_ns)
     window_ns, cores = end_ns - begin_ns, len(plan.server_cpus)
     stolen_ns = outcome.cores.stolen_ns
     busy_ns = window_ns * cores - outcome.cores.idle_ns - stolen_ns
@@ -337,6 +339,11 @@ def record_of(
         warm_up_ns=begin_ns,
         warm_up_warning=None,
         answered=responses.count,
+        refused_in_window=of_window.refused,
+        timed_out_in_window=of_window.timed_out,
+        failed_in_window=of_window.failed,
+        under_way_before=of_window.under_way_before,
+        under_way_after=of_window.under_way_after,
         responses=responses,
         parts_ns={},
         voluntary_switches=counts["voluntary"],

@@ -17,6 +17,8 @@ ORDER_LENGTH: Final = 64
 class Pipeline:
     """Items on their way, counted."""
 
+    refused = timed_out = 0
+
     def __init__(
         self,
         machine: Machine,
@@ -30,6 +32,8 @@ class Pipeline:
         self.producers = producers
         self.consumers = consumers
         self.offered = self.answered = 0
+        # Items that have been made and not been used.
+        self.under_way: set[Request] = set()
         self.order = ""
         self._machine = machine
         self._recorder = recorder
@@ -47,6 +51,7 @@ class Pipeline:
         item = self._item(self.offered, now, (consume_ns,), 0, 0)
         item.delivered(now)
         self.offered += 1
+        self.under_way.add(item)
         if len(self.order) < ORDER_LENGTH:
             self.order += "P"
         return item
@@ -59,6 +64,7 @@ class Pipeline:
     def used(self, item: Request, now: int) -> None:
         """An item has been used."""
         self.answered += 1
+        self.under_way.remove(item)
         item.pause(now)
         item.answered_ns = now
         self._recorder.completed(item)

@@ -4,7 +4,7 @@ The simulator and the real servers fill in the same record; metrics are computed
 and from nothing else.
 
 Scope: one replication. Counts and times are of the window, the part of the run after the
-warm-up; the fate of requests is of the whole run under load.
+warm-up; the fate of requests is of the whole run under load, and again of the window.
 Validated by: tests/conformance
 """
 
@@ -140,7 +140,14 @@ class Record:
     warm_up_ns: int
     warm_up_warning: str | None
     answered: int
+    refused_in_window: int
+    timed_out_in_window: int
     responses: Histogram
+    under_way_before: Histogram
+    """For how long those in flight when the window began had been under way: ns since they were
+    meant to be sent."""
+    under_way_after: Histogram
+    """The same of those in flight when it ended."""
     parts_ns: Mapping[str, int]
     """Sums over the window's answered requests; they add up to the responses' total. Empty of a
     measured run."""
@@ -181,6 +188,8 @@ class Record:
     """Of a measured run."""
     failed: int = 0
     """Of the completed requests, those answered with an error."""
+    failed_in_window: int = 0
+    """Of those answered in the window."""
     order: str = ""
     """First steps of a pipeline: P for each item made, C for each taken."""
     events: int = 0

@@ -14,10 +14,10 @@ Validated by: tests/unit/test_recording.py, tests/theory
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import add, attrgetter
-from typing import Any
+from typing import Any, Protocol
 
 from iosim.histogram import Histogram
 from iosim.machine.machine import Machine
@@ -58,7 +58,23 @@ class Snapshot:
     """ns held, waits, ns waited, summed over the processes; how many those are."""
     parts_ns: tuple[int, ...]
     answered: int
+    failed: int
+    refused: int
+    timed_out: int
+    under_way: Histogram
+    """For how long the requests in flight have been under way."""
     served: Counter[int]
+
+
+class Load(Protocol):
+    """Whose requests are recorded."""
+
+    refused: int
+    timed_out: int
+
+    @property
+    def under_way(self) -> Iterable[Request]:
+        """Those in flight."""
 
 
 COUNTERS = (
@@ -84,6 +100,7 @@ class Recording:
     ) -> None:
         self._machine = machine
         self._devices = devices
+        self._load: Load
         # Answered requests that have not been counted in yet.
         self._done: list[Request] = []
         self._answered = 0
@@ -98,6 +115,10 @@ class Recording:
         # What `SAMPLED` gives; of many, most are thrown away again.
         self._sample: list[tuple[Any, ...]] = []
         self._stride = 1
+
+    def watch(self, load: Load) -> None:
+        """Count what becomes of the requests of `load`, too."""
+        self._load = load
 
     def completed(self, request: Request) -> None:
         """`request` has been answered."""
@@ -153,6 +174,8 @@ class Recording:
         for name, device in self._devices.items():
             usage = device.usage()
             devices[name] = (usage.calls, usage.busy_ns, usage.queued_ns)
+        under_way = Histogram()
+        under_way.add_many([now - request.intended_ns for request in self._load.under_way])
         return Snapshot(
             at_ns=now,
             counts=counts,
@@ -169,6 +192,10 @@ class Recording:
             else None,
             parts_ns=tuple(self._parts_ns),
             answered=self._answered,
+            failed=self._failed,
+            refused=self._load.refused,
+            timed_out=self._load.timed_out,
+            under_way=under_way,
             served=self._served.copy(),
         )
 
@@ -242,6 +269,10 @@ class Observation:
             warm_up_ns=first.at_ns - start.at_ns,
             warm_up_warning=warning,
             answered=last.answered - first.answered,
+            refused_in_window=last.refused - first.refused,
+            timed_out_in_window=last.timed_out - first.timed_out,
+            under_way_before=first.under_way,
+            under_way_after=last.under_way,
             responses=_merged(self.histograms[first_slice:]),
             parts_ns=_differences(PARTS, last.parts_ns, first.parts_ns),
             voluntary_switches=counts["voluntary"],
@@ -276,6 +307,7 @@ class Observation:
             requests=tuple(r for r in self.sample if r.intended_ns >= first.at_ns),
             interpreter_lock=_interpreter_lock(last, first),
             failed=self.failed,
+            failed_in_window=last.failed - first.failed,
             order=self.order,
             events=self.events,
             replication=self.replication,

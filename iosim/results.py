@@ -10,19 +10,19 @@ Validated by: tests/unit/test_results.py, tests/cli
 """
 
 import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from html import escape
-from math import inf
 from typing import TYPE_CHECKING, Any
 
 from iosim.histogram import Histogram
+from iosim.judging import estimated, judge
 from iosim.machine.costs import Costs
 from iosim.metrics import describe, measure_all, per, promised, why_undefined
 from iosim.record import Record, RequestRecord, ThreadRecord
 from iosim.scenario import Scenario
 from iosim.slo import Slo, Verdict
-from iosim.statistics import Estimate, no_finer, not_negative, student_t
+from iosim.statistics import Estimate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +84,7 @@ def model_result(
         )
         for name in names
     }
-    metrics = {name: _estimate(name, found) for name, found in values.items()}
+    metrics = {name: estimated(name, found, records) for name, found in values.items()}
     result = ModelResult(kind, label, records, error, metrics, values=values)
     judged = {slo.text: _judged(slo, result) for slo in scenario.slos}
     return replace(
@@ -98,28 +98,16 @@ def _judged(slo: Slo, model: ModelResult) -> tuple[Verdict, str | None]:
     """A verdict, and its reason where the interval does not tell."""
     if model.error:
         return "fail", None
-    held = [promised(record, slo.metric) for record in model.records]
-    if not held or None in held:
-        return "inconclusive", model.undefined(slo.metric)
-    values = [value for value in held if value is not None]
-    late = sum(value == inf for value in values)
-    if not late:
-        return slo.judge(_estimate(slo.metric, values)), None
-    unanswered = "too many requests got no answer"
-    if late == len(values):
-        return "pass" if slo.meets(inf) else "fail", unanswered
-    return "inconclusive", f"{unanswered} in {late} of {len(values)} replications"
+    verdict, reason = judge(slo, model.records)
+    if verdict == "inconclusive" and reason is None:
+        reason = model.undefined(slo.metric)
+    return verdict, reason
 
 
 def _value(record: Record, name: str) -> float | None:
     """A metric of one record, or a percentile that results do not tell."""
     told = measure_all(record)
     return told[name] if name in told else promised(record, name)
-
-
-def _estimate(name: str, values: Sequence[float | None]) -> Estimate:
-    """What replications say of a metric: no finer than it is measured, and never negative."""
-    return not_negative(no_finer(student_t(values), describe(name).resolution))
 
 
 def _absent(name: str, record: Record) -> float | None:

@@ -394,7 +394,7 @@ def _wanted(result: ModelResult, precision: Precision, count: int) -> int:
         return count
     needed = replications_needed(estimate, precision.half_width)
     # Not all at once: the estimate of the spread is itself uncertain.
-    more = min(max(count + 1, needed or count + 1), 2 * count)
+    more = min(max(count + 1, needed or 2 * count), 2 * count)
     return min(max(more, FEWEST_REPLICATIONS), max(count, MOST_REPLICATIONS))
 
 
@@ -409,12 +409,19 @@ def _reached(result: ModelResult, precision: Precision) -> bool:
 
 def _judged(result: ModelResult, precision: Precision) -> ModelResult:
     verdict: Verdict = "pass" if _reached(result, precision) else "inconclusive"
-    reason = None if verdict == "pass" else result.undefined(precision.metric)
+    reason = None if verdict == "pass" else _why_open(result, precision.metric)
     return replace(
         result,
         verdicts={**result.verdicts, precision.text: verdict},
         reasons={**result.reasons, **({precision.text: reason} if reason else {})},
     )
+
+
+def _why_open(result: ModelResult, metric: str) -> str | None:
+    estimate = result.metrics.get(metric)
+    if estimate is not None and estimate.mean == 0 and estimate.n > 1:
+        return "there was none in any replication, and nothing is precise relative to zero"
+    return result.undefined(metric)
 
 
 class _Runner:

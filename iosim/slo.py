@@ -2,11 +2,11 @@
 
 What it does: parses a line into metric, comparison and limit, and judges an estimate.
 An objective passes if the whole 95% interval meets it, fails if the whole interval does
-not, and is inconclusive in between. A replication may have no value at all, or an infinite
-one (a percentile of response times, where too many requests got no answer); unless that is
-so in every replication, nothing is decided. Besides the metrics that results show, an
-objective may name any percentile: `p97`, `p99.95`.
+not, and is inconclusive in between. Besides the metrics that results show, an objective may
+name any percentile: `p97`, `p99.95`.
 
+Scope: one estimate. What of a run's replications is held against an objective, and what is
+where there is no value or an infinite one, is in `iosim.judging`.
 Not done: objectives over several metrics.
 Validated by: tests/unit/test_slo.py
 """

@@ -200,6 +200,7 @@ def _server(
         timeout_ns=options.timeout,
         request=request,
     )
+    recording.watch(clients)
     own_work = scenario.server.own_work
     server = Server(
         listener=listener,
@@ -253,6 +254,7 @@ def _pipeline(
             partial(options.consume.options.sample, consume),
         ),
     )
+    recording.watch(pipeline)
 
     def start() -> None:
         machine.spawn("main", lambda kernel: program(kernel, pipeline, model.options))
@@ -268,7 +270,7 @@ def _pipeline(
             "completed": pipeline.answered,
             "refused": 0,
             "timed_out": 0,
-            "in_flight": pipeline.offered - pipeline.answered,
+            "in_flight": len(pipeline.under_way),
         },
         order=lambda: pipeline.order,
     )

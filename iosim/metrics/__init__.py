@@ -5,9 +5,10 @@ A family's file holds `NAMES`, its metrics' names with unit and description, and
 mean over no requests. A metric whose name depends on the run (a syscall, a device) is
 announced in `PATTERNS` with a placeholder instead. Where a value may be missing for a
 reason of its own, `undefined(name, record)` says it; where objectives must not be held
-against the value that is shown, `promised(record)` yields the one they are held against.
-Percentiles computed when asked for are `percentile_named` and `promised_percentile`; how many
-responses one needs, `responses_for`.
+against the value that is shown, `promised(record, limit)` yields the one that an objective of
+that limit is held against. Percentiles computed when asked for are `percentile_named` and
+`promised_percentile`; how many responses one needs, `responses_for`; how many were later than a
+limit, `later_than`. Where a metric is a share of requests, `events_of` tells of how many.
 
 Nothing here knows whether a record was simulated or measured.
 
@@ -15,6 +16,7 @@ Validated by: tests/unit/test_metrics.py, tests/conformance
 """
 
 from collections.abc import Iterator, Mapping
+from math import inf
 from typing import Any, NamedTuple
 
 from iosim.record import Record
@@ -29,6 +31,14 @@ class Metric(NamedTuple):
     unit: str
     description: str
     resolution: float = 0.0
+
+
+class Late(NamedTuple):
+    """How many of a window's requests were later than a limit, and the share that may be."""
+
+    late: int
+    of: int
+    may: float
 
 
 Values = Iterator[tuple[str, float | None]]
@@ -50,28 +60,28 @@ def measure_all(record: Record) -> dict[str, float | None]:
     }
 
 
-def measure_promised(record: Record) -> dict[str, float | None]:
-    """Every metric as objectives see it; infinite where a promise can no longer be kept."""
+def measure_promised(record: Record, limit: float) -> dict[str, float | None]:
+    """Every metric as objectives of that limit see it; infinite where it cannot be kept."""
     from iosim.plugins import kinds
 
     return measure_all(record) | {
         name: value
         for family in kinds("metrics").values()
         if hasattr(family, "promised")
-        for name, value in family.promised(record)
+        for name, value in family.promised(record, limit)
     }
 
 
-def promised(record: Record, name: str) -> float | None:
-    """The metric called `name` as objectives see it: any percentile, too."""
-    values = measure_promised(record)
+def promised(record: Record, name: str, limit: float = inf) -> float | None:
+    """The metric called `name` as an objective of that limit sees it: any percentile, too."""
+    values = measure_promised(record, limit)
     if name in values:
         return values[name]
     from iosim.plugins import kinds
 
     for family in kinds("metrics").values():
         if hasattr(family, "percentile_named") and (found := family.percentile_named(name)):
-            value: float | None = family.promised_percentile(found[0], record)
+            value: float | None = family.promised_percentile(found[0], record, limit)
             return value
     return 0.0  # only other replications have it: none of that syscall, or of that memory
 
@@ -83,6 +93,30 @@ def responses_for(name: str, record: Record) -> tuple[int, int] | None:
     for family in kinds("metrics").values():
         if hasattr(family, "responses_for"):
             found: tuple[int, int] | None = family.responses_for(name, record)
+            if found is not None:
+                return found
+    return None
+
+
+def later_than(record: Record, name: str, limit: float) -> Late | None:
+    """The requests later than the limit of a percentile; None of other metrics."""
+    from iosim.plugins import kinds
+
+    for family in kinds("metrics").values():
+        if hasattr(family, "later_than"):
+            found: Late | None = family.later_than(name, record, limit)
+            if found is not None:
+                return found
+    return None
+
+
+def events_of(name: str, record: Record) -> tuple[int, int] | None:
+    """Of a share of requests: how many there are, and of how many; None of other metrics."""
+    from iosim.plugins import kinds
+
+    for family in kinds("metrics").values():
+        if hasattr(family, "events_of"):
+            found: tuple[int, int] | None = family.events_of(name, record)
             if found is not None:
                 return found
     return None

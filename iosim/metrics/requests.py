@@ -1,4 +1,8 @@
-"""What became of the requests: throughput, and the four ways in which one can end."""
+"""What became of the requests: throughput, and the four ways in which one can end.
+
+Counts are of the whole run, so that offered = completed + refused + timed_out + in_flight; rates
+and shares are of the window, without the warm-up.
+"""
 
 from iosim.metrics import Metric, Values, per
 from iosim.record import Record
@@ -13,8 +17,8 @@ NAMES = {
     "connections_opened": Metric("connections", "Opened under load."),
     "listen_overflows": Metric("connections", "Found the listener's queue full."),
     "in_flight": Metric("requests", "Under way when the run ended."),
-    "error_fraction": Metric("1", "Refused and timed out, of all that ended."),
-    "failed_fraction": Metric("1", "Answered with an error, of those completed."),
+    "error_fraction": Metric("1", "Refused and timed out, of all that ended after the warm-up."),
+    "failed_fraction": Metric("1", "Answered with an error, of those answered after the warm-up."),
 }
 
 
@@ -28,6 +32,18 @@ def measure(record: Record) -> Values:
     yield "retries", record.retries
     yield "connections_opened", record.connections_opened
     yield "listen_overflows", record.listen_overflows
-    errors = record.refused + record.timed_out
-    yield "error_fraction", per(errors, errors + record.completed)
-    yield "failed_fraction", per(record.failed, record.completed)
+    for name, (events, of) in _shares(record).items():
+        yield name, per(events, of)
+
+
+def events_of(name: str, record: Record) -> tuple[int, int] | None:
+    """Of a share: how many requests it counts, and of how many; None of other metrics."""
+    return _shares(record).get(name)
+
+
+def _shares(record: Record) -> dict[str, tuple[int, int]]:
+    errors = record.refused_in_window + record.timed_out_in_window
+    return {
+        "error_fraction": (errors, errors + record.answered),
+        "failed_fraction": (record.failed_in_window, record.answered),
+    }

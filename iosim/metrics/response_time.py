@@ -5,10 +5,12 @@ replication, p99.9 from 10,000. Of fewer, it is nearly the maximum, its mean ove
 replications is biased low however many there are, and the interval does not show it. With
 ten beyond, the bias is 1% of p99 where response times are exponential.
 
-To an objective, a request refused or timed out is later than any that was answered: p99 is
-infinite where 1% or more got no answer, and all response times are where nobody did. The
-window's unanswered requests are not known; they are taken to be as many of all as in the
-whole run.
+To an objective, a request refused or timed out is later than any that was answered; so is one
+that at the end has been under way for longer than the objective allows, less those that had been
+so when the window began: the difference is how many more have passed the limit in the window than
+were answered or lost after it. p99 is infinite where more than 1% are, and all response times are
+where nobody was answered. One that has not been under way for so long may yet keep the objective,
+and counts for nothing.
 
 Validated by: tests/unit/test_metrics.py, tests/theory/test_percentiles.py
 """
@@ -18,7 +20,7 @@ from fractions import Fraction
 from math import ceil, inf
 
 from iosim.histogram import RELATIVE_ERROR
-from iosim.metrics import Metric, Values, per
+from iosim.metrics import Late, Metric, Values, per
 from iosim.record import Record
 from iosim.units import format_duration_ns
 
@@ -66,23 +68,20 @@ def measure(record: Record) -> Values:
         yield f"time_{part}_ns", per(record.parts_ns.get(part), record.answered)
 
 
-def promised(record: Record) -> Values:
+def promised(record: Record, limit_ns: float) -> Values:
     """Response times in which a request without an answer is later than any other."""
-    responses = record.responses
-    if not responses.count:
-        if record.offered:
-            yield from ((name, inf) for name in NAMES if name.startswith("response_time_"))
-        return
-    if not record.refused + record.timed_out:
-        return
-    unanswered = _unanswered(record)
-    for name, q in QUANTILE_OF.items():
-        yield name, _promised(record, q, unanswered)
+    unanswered = _unanswered(record, limit_ns)
+    if record.responses.count:
+        yield from ((name, _promised(record, q, unanswered)) for name, q in QUANTILE_OF.items())
+    elif unanswered:
+        yield from ((name, inf) for name in NAMES if name.startswith("response_time_"))
 
 
 def _promised(record: Record, q: float, unanswered: int) -> float | None:
     """The q-th percentile where so many requests are later than any response."""
     responses = record.responses
+    if not responses.count:
+        return inf if unanswered else None
     count = responses.count + unanswered
     rank = ceil(Fraction(str(q)) * count / 100)
     if count < needed(q) and unanswered < BEYOND:
@@ -98,11 +97,20 @@ def percentile_named(name: str) -> tuple[float, Metric] | None:
     return q, Metric("ns", f"{q:g}% of responses took no longer.", RELATIVE_ERROR)
 
 
-def promised_percentile(q: float, record: Record) -> float | None:
+def promised_percentile(q: float, record: Record, limit_ns: float) -> float | None:
     """The q-th percentile as an objective sees it, also where results do not tell it."""
-    if not record.responses.count:
-        return inf if record.offered else None
-    return _promised(record, q, _unanswered(record))
+    return _promised(record, q, _unanswered(record, limit_ns))
+
+
+def later_than(name: str, record: Record, limit_ns: float) -> Late | None:
+    """How many requests took longer, or got no answer, for a percentile; None of others."""
+    found = percentile_named(name)
+    if found is None:
+        return None
+    responses, unanswered = record.responses, _unanswered(record, limit_ns)
+    may = float(1 - Fraction(str(found[0])) / 100)
+    late = responses.count_above(limit_ns) + unanswered
+    return Late(late, responses.count + unanswered, may)
 
 
 def responses_for(name: str, record: Record) -> tuple[int, int] | None:
@@ -111,10 +119,11 @@ def responses_for(name: str, record: Record) -> tuple[int, int] | None:
     return None if found is None else (record.responses.count, needed(found[0]))
 
 
-def _unanswered(record: Record) -> int:
-    """How many requests of the window got no answer."""
-    lost = record.refused + record.timed_out
-    return round(lost * record.responses.count / record.completed) if lost else 0
+def _unanswered(record: Record, limit_ns: float) -> int:
+    """How many requests of the window got no answer, or will get it later than the limit."""
+    lost = record.refused_in_window + record.timed_out_in_window
+    before, after = record.under_way_before, record.under_way_after
+    return lost + after.count_above(limit_ns) - before.count_above(limit_ns)
 
 
 def needed(q: float) -> int:

@@ -117,9 +117,9 @@ def _unanswered(results: "Results") -> list[str]:
     """How many requests got no answer: the response times do not show them."""
     told = []
     for model in results.models:
-        lost = sum(record.refused + record.timed_out for record in model.records)
+        lost = sum(r.refused_in_window + r.timed_out_in_window for r in model.records)
         if lost:
-            ended = lost + sum(record.completed for record in model.records)
+            ended = lost + sum(record.answered for record in model.records)
             told.append(f"{model.label} {format_percent(lost / ended)}")
     if not told:
         return []

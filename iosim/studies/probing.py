@@ -27,6 +27,7 @@ from math import ceil, isfinite
 from typing import Any
 
 from iosim.errors import SimulationError, WorkerDied
+from iosim.judging import estimated, held, too_few_without
 from iosim.machine.costs import Costs
 from iosim.metrics import promised, responses_for
 from iosim.recording import Observation, cut_warm_up
@@ -159,7 +160,7 @@ def _probe(
     verdicts = dict(result.verdicts)
     if is_open(scenario) and result.records:
         verdicts[KEEPS_UP.text] = keeps_up(student_t(left_over(_observed(outcomes))))
-    told = {slo.metric: _estimate(slo, result) for slo in scenario.slos}
+    told = {slo.metric: _told(slo, result) for slo in scenario.slos}
     found = verdicts.values()
     fails = "fail" in found or result.error is not None
     return Probe(
@@ -183,10 +184,11 @@ def _probe(
 # ------------------------------------------------------------------- enough replications
 
 
-def _estimate(slo: Slo, result: ModelResult) -> Estimate:
-    """What an objective is held against, without replications in which nobody knows it."""
-    values = [promised(record, slo.metric) for record in result.records]
-    return student_t([value for value in values if value is not None and isfinite(value)])
+def _told(slo: Slo, result: ModelResult) -> Estimate:
+    """The metric of an objective, without replications in which nobody knows it."""
+    values = [promised(record, slo.metric, slo.limit) for record in result.records]
+    finite = [value for value in values if value is not None and isfinite(value)]
+    return estimated(slo.metric, finite, result.records)
 
 
 def _open(
@@ -196,10 +198,12 @@ def _open(
     if "fail" in result.verdicts.values():
         return
     for slo in scenario.slos:
-        estimate = _estimate(slo, result)
-        # What is infinite or unknown in one replication stays so, however many there are.
-        if result.verdicts[slo.text] == "inconclusive" and estimate.n == len(result.records):
-            yield slo, estimate
+        if result.verdicts[slo.text] != "inconclusive":
+            continue
+        asked, found = held(slo, result.records)
+        # What is unknown in one replication stays so, however many there are.
+        if found.n == len(result.records):
+            yield asked, found
     if is_open(scenario):
         left = student_t(left_over(_observed(outcomes)))
         if keeps_up(left) == "inconclusive" and left.n == len(result.records):
@@ -215,7 +219,9 @@ def _wanted(unclear: tuple[Slo, Estimate], effort: Effort) -> int:
     if n < FEWEST_REPLICATIONS:
         return min(FEWEST_REPLICATIONS, effort.budget)
     gap = abs(slo.limit - estimate.mean)
-    deviation = (estimate.high - estimate.low) / 2 * n**0.5 / t_quantile(n - 1, 0.95)
+    # The wider side: the other may have been cut off, where the metric cannot be negative.
+    half = max(estimate.high - estimate.mean, estimate.mean - estimate.low)
+    deviation = half * n**0.5 / t_quantile(n - 1, 0.95)
     for count in range(n + 1, effort.budget + 1):
         if t_quantile(count - 1, 0.95) * deviation / count**0.5 < gap:
             return min(count, 2 * n)  # the spread is itself an estimate
@@ -223,12 +229,15 @@ def _wanted(unclear: tuple[Slo, Estimate], effort: Effort) -> int:
 
 
 def _long_enough(scenario: Scenario, result: ModelResult) -> int:
-    """How long a run must be for the percentiles of the objectives, in ns."""
+    """How long a run must be for the percentiles and shares of the objectives, in ns."""
     duration_ns = scenario.run.duration
     wanted_ns = duration_ns
     for slo in scenario.slos:
-        short = [record for record in result.records if promised(record, slo.metric) is None]
+        values = [promised(record, slo.metric, slo.limit) for record in result.records]
+        short = [r for r, value in zip(result.records, values, strict=True) if value is None]
         counts = [found for record in short if (found := responses_for(slo.metric, record))]
+        if none_seen := too_few_without(slo, result.records):
+            counts.append(none_seen)
         for there, needed in counts:
             # Of none it is only known that there should be more.
             factor = max(1.1, LONGER_AT_ONCE * needed / there) if there else MUCH_LONGER

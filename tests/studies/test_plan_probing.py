@@ -122,3 +122,19 @@ def test_many_go_on_together_and_come_out_alike(jobs: int) -> None:
     assert {key: probed(each)[0] for key, each in made.items()} == found
     assert [done for done, _ in told] == list(range(1, len(told) + 1))
     assert told[-1][0] == told[-1][1]
+
+
+def test_a_run_too_short_to_show_that_there_are_no_errors_is_made_longer() -> None:
+    """3 runs of 40 requests leave 3%; none in 3,689 leaves less than 0.1%."""
+    found, asked = probed(slo("errors < 0.1%"))
+    assert found.verdict == "pass"
+    offered = found.metrics["offered"].mean
+    assert offered is not None and 3_689 < 3 * offered < 3 * 3_689
+    high = found.metrics["error_fraction"].high
+    assert high is not None and 0 < high < 0.001
+    assert (sum(asked), found.runs) == (6, 6)
+
+
+def test_what_no_run_can_show_is_not_pursued() -> None:
+    found, asked = probed(slo("errors <= 0%"))
+    assert (found.verdict, asked) == ("inconclusive", [3, 2])

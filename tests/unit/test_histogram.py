@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 
 import numpy as np
@@ -205,6 +206,19 @@ def test_a_rank_that_no_value_has_is_refused(rank: int) -> None:
     assert [histogram_of([3, 1, 2]).at_rank(r) for r in (1, 2, 3)] == [1, 2, 3]
     with pytest.raises(ValueError, match=r"^rank: expected 1\.\.3, found"):
         histogram_of([3, 1, 2]).at_rank(rank)
+
+
+@given(st.lists(st.integers(0, 1_000_000)), st.integers(0, 1_000_000))
+def test_how_many_are_above_a_value(values: list[int], limit: int) -> None:
+    found = histogram_of(values).count_above(limit)
+    # Those in the limit's own bucket are not told from it.
+    assert sum(value > limit * (1 + 2 * RELATIVE_ERROR) for value in values) <= found
+    assert found <= sum(value > limit for value in values)
+
+
+def test_nothing_is_above_infinity() -> None:
+    assert histogram_of([3, 2**62]).count_above(math.inf) == 0
+    assert histogram_of([]).count_above(0) == 0
 
 
 def test_equal_are_those_that_hold_the_same() -> None:

@@ -16,7 +16,8 @@ from iosim.plugins import kinds
 MS = 1_000_000
 
 BY_HAND: dict[str, float | None] = {
-    # 4 answered in a window of 2 s; of 12 offered, 8 + 2 + 1 have ended.
+    # 4 answered in a window of 2 s; of 12 offered, 8 + 2 + 1 have ended,
+    # of which 4 + 1 + 1 in the window.
     "throughput_per_s": 2.0,
     "offered": 12,
     "completed": 8,
@@ -26,8 +27,8 @@ BY_HAND: dict[str, float | None] = {
     "retries": 0,
     "connections_opened": 0,
     "listen_overflows": 0,
-    "error_fraction": 3 / 11,
-    # Two of the 8 answers were errors.
+    "error_fraction": 2 / 6,
+    # One of the window's 4 answers was an error.
     "failed_fraction": 0.25,
     # 100, 200, 300, 400 ns: too few for any percentile.
     "response_time_mean_ns": 250.0,
@@ -262,9 +263,9 @@ def test_no_window_has_no_rates() -> None:
 
 
 def test_nobody_failed_and_nobody_came() -> None:
-    fates = {"offered": 0, "completed": 0, "refused": 0, "timed_out": 0, "in_flight": 0}
+    fates = {"answered": 0, "refused_in_window": 0, "timed_out_in_window": 0}
     assert measure_all(record(**fates))["error_fraction"] is None
-    assert measure_all(record(**{**fates, "completed": 3}))["error_fraction"] == 0
+    assert measure_all(record(**{**fates, "answered": 3}))["error_fraction"] == 0
 
 
 def test_an_amount_for_each_of_many() -> None:

@@ -1,5 +1,6 @@
 """Recording: slices, windows, warm-up, samples."""
 
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -9,6 +10,7 @@ from iosim.machine.clock import Clock
 from iosim.machine.kernel import Kernel
 from iosim.machine.machine import Machine
 from iosim.machine.request import PARTS, Request
+from iosim.metrics import measure_all, promised
 from iosim.profile import load as load_profile
 from iosim.record import Record
 from iosim.recording import SAMPLE_MOST, SLICES, Observation, Recording, cut_warm_up
@@ -29,17 +31,29 @@ def still_machine() -> Machine:
     )
 
 
+@dataclass
+class Load:
+    """What becomes of requests, by hand."""
+
+    refused: int = 0
+    timed_out: int = 0
+    under_way: list[Request] = field(default_factory=list)
+
+
 class Run:
     """A recording fed by hand."""
 
     def __init__(self) -> None:
         self.machine = still_machine()
+        self.load = Load()
         self.recording = Recording(self.machine, {})
+        self.recording.watch(self.load)
         self.answered = 0
 
-    def answer(self, at_ns: int, response_ns: int, **parts: int) -> None:
+    def answer(self, at_ns: int, response_ns: int, failed: bool = False, **parts: int) -> None:
         request = Request(self.answered, at_ns - response_ns, (), 0, 0)
         request.answered_ns = at_ns
+        request.failed = failed
         for name, ns in (parts or {"cpu": response_ns}).items():
             setattr(request, f"{name}_ns", ns)
         self.answered += 1
@@ -189,3 +203,47 @@ def test_each_figure_of_the_window_belongs_to_it(warm_up: str) -> None:
     # The fates are of the whole run.
     assert record.offered == observation.fates["offered"]
     assert record.offered >= record.answered
+
+
+def test_the_fates_of_the_warm_up_are_not_those_of_the_window() -> None:
+    run = Run()
+    run.slice(0)
+    run.load.refused, run.load.timed_out = 30, 4
+    run.answer(400, 100, failed=True)
+    run.load.under_way = [Request(7, 200, (), 0, 0)]
+    run.slice(1_000)
+    run.load.refused, run.load.timed_out = 31, 6
+    run.load.under_way = [Request(7, 200, (), 0, 0), Request(8, 1_900, (), 0, 0)]
+    for number in range(7):
+        run.answer(1_500, 100, failed=number < 2)
+    observation = run.finish(2_000)
+    windows = cut_warm_up([observation], "none")[0], cut_warm_up([observation], 1_000)[0]
+    assert [record.refused_in_window for record in windows] == [31, 1]
+    assert [record.timed_out_in_window for record in windows] == [6, 2]
+    assert [measure_all(record)["error_fraction"] for record in windows] == [37 / 45, 0.3]
+    assert [measure_all(record)["failed_fraction"] for record in windows] == [3 / 8, 2 / 7]
+    assert [record.failed for record in windows] == [3, 3]
+    assert [record.under_way_before.max_ns for record in windows] == [None, 800]
+    assert [record.under_way_after.to_pairs() for record in windows] == [[(100, 1), (1_800, 1)]] * 2
+
+
+def test_a_rush_at_the_start_is_no_error_of_the_window() -> None:
+    """Far too much for 20 ms, then hardly anything."""
+    rush, calm = {"for": "20ms", "rate": "50k/s"}, {"for": "1s", "rate": "1k/s"}
+    open_ = {"rates": [rush, calm], "connections": {"total": 50}, "backlog": 100}
+    scenario = from_data(
+        {
+            "workload": {"varying": {**open_, "timeout": "5ms"}},
+            "models": ["epoll"],
+            "server": {"handler": [{"cpu": "100us"}]},
+            "run": {"duration": "200ms", "warm_up": "100ms"},
+        }
+    )
+    record = run_once(scenario, scenario.models[0], load_profile("free").costs, 0)
+    metrics = measure_all(record)
+    assert record.refused > 100 and record.timed_out > 100
+    ended = record.completed + record.refused + record.timed_out
+    assert metrics["offered"] == record.offered == ended + record.in_flight
+    assert metrics["error_fraction"] == 0
+    assert promised(record, "response_time_p50_ns") is not None
+    assert promised(record, "response_time_p50_ns") < 5_000_000  # type: ignore[operator]

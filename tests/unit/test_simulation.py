@@ -217,12 +217,23 @@ class TestPrecision:
         assert len(results["epoll"].records) == 5
         assert len(results["nonblocking"].records) > 5
 
+    def test_no_error_in_any_replication_is_nothing_precise(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(simulation, "MOST_REPLICATIONS", 6)
+        model = simulate(scenario("epoll"), precision=Precision("x", "error_fraction", 0.1))[
+            "epoll"
+        ]
+        assert (len(model.records), model.metrics["error_fraction"].mean) == (6, 0)
+        assert model.verdicts == {"x": "inconclusive"}
+        assert "nothing is precise relative to zero" in model.reasons["x"]
+
     def test_it_ends_all_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(simulation, "MOST_REPLICATIONS", 6)
         wanted = Precision("mean within 0.01%", "response_time_mean_ns", 0.0001)
-        model = simulate(scenario("epoll", slo=["errors <= 0%"]), precision=wanted)["epoll"]
+        model = simulate(scenario("epoll", slo=["errors < 50%"]), precision=wanted)["epoll"]
         assert len(model.records) == 6
-        assert model.verdicts == {"errors <= 0%": "pass", "mean within 0.01%": "inconclusive"}
+        assert model.verdicts == {"errors < 50%": "pass", "mean within 0.01%": "inconclusive"}
 
     def test_a_metric_without_values_is_inconclusive(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(simulation, "MOST_REPLICATIONS", 5)

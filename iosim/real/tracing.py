@@ -64,7 +64,9 @@ def tracer(cpus: Collection[int], pid: int) -> Iterator[Callable[[int], Traced]]
         work = stack.enter_context(perf_at_rest(command, elsewhere))
 
         def trace(until_ns: int) -> Traced:
-            work(until_ns)
+            begin_ns, _ = work(until_ns)
+            if begin_ns >= until_ns:
+                raise Unavailable("perf: it began when the load was over")
             read = run_tool([*perf(), "script", "--ns", "-i", data, "-F", FIELDS], SLOW_S)
             return Traced(pid, read.stdout)
 

@@ -168,8 +168,11 @@ def test_syscalls_are_counted_or_it_is_said_why_not() -> None:
 
 def test_a_trace_is_written_or_it_is_said_why_not(tmp_path: Path) -> None:
     path = tmp_path / "trace.pftrace"
-    with nothing_left():
-        results = measure(scenario(), trace=path)
+    for _ in range(3):  # on a busy machine perf may begin when the load is over
+        with nothing_left():
+            results = measure(scenario(), trace=path)
+        if not results.warnings:
+            break
     if not tracing.known_to_perf():
         assert all(warning.startswith("no trace of ") for warning in results.warnings)
         return

@@ -370,8 +370,7 @@ HERE = [
     ("machine.cores", "1"),
     ("machine.network", "loopback"),
 ]
-"""Short, but not so short that a busy machine sends nothing; and on what every machine with two cores
-has."""
+"""Short, yet a busy machine sends something; and on what every machine with two cores has."""
 
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)

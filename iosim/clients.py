@@ -36,11 +36,19 @@ CONNECTING = 64
 """Connections in the accept queue at once while the clients connect."""
 
 
+COUNT_EVERY = 512
+"""Requests offered from one time that what has ended is counted and forgotten to the next."""
+
+
 class Recorder(Protocol):
     """Who is told of each completed request."""
 
-    def completed(self, request: Request) -> None:
-        """`request` has been answered, at its `answered_ns`."""
+    @property
+    def completed(self) -> Callable[[Request], object]:
+        """What is called with each request that has been answered, at its `answered_ns`."""
+
+    def count(self) -> None:
+        """Called every so often: what has been told since need not be kept any longer."""
 
 
 class Client:
@@ -73,11 +81,10 @@ class Client:
             clients.timeout_ns is None or arrival_ns <= message.intended_ns + clients.timeout_ns
         ):
             message.state = ANSWERED
-            clients.under_way.remove(message)
             message.network_ns += arrival_ns - at_ns
             clients.answered += 1
             message.answered_ns = arrival_ns
-            clients.recorder.completed(message)
+            clients.completed(message)
             if clients.on_ended is not None:
                 clients.on_ended(message, arrival_ns)
         if self.waiting:
@@ -113,13 +120,14 @@ class Clients:
         self.machine = machine
         self.network = network
         self.offered = self.answered = self.refused = self.timed_out = 0
-        # Requests that have been offered and have not ended.
-        self.under_way: set[Request] = set()
+        # Requests that have been offered; of those that have ended some are still there.
+        self._begun: list[Request] = []
         # Called with each request that has ended, however it ended, and when.
         self.on_ended: Callable[[Request, int], None] | None = None
         self._env = machine.env
         self._listener = listener
-        self.recorder = recorder
+        self._recorder = recorder
+        self.completed = recorder.completed
         self._amounts = amounts
         self._request_bytes = request_bytes
         self._reply_bytes = reply_bytes
@@ -142,8 +150,17 @@ class Clients:
         return Client(self, number)
 
     @property
+    def under_way(self) -> list[Request]:
+        """Requests that have been offered and have not ended."""
+        self._forget_ended()
+        return self._begun
+
+    def _forget_ended(self) -> None:
+        self._begun = [request for request in self._begun if request.state == WAITING]
+
+    @property
     def in_flight(self) -> int:
-        """How many requests have been offered and have not ended."""
+        """How many those are."""
         return len(self.under_way)
 
     # --------------------------------------------------------------------- connecting
@@ -187,7 +204,7 @@ class Clients:
     def offer(self, intended_ns: int, client: Client, delays_ns: tuple[int, int]) -> None:
         """The next request reaches the server now, if its connection is free; else it waits."""
         request = self._new(intended_ns, client, delays_ns)
-        request.connection = client.socket
+        request.connection = socket = client.socket
         if client.busy:
             self._queue(request, client)
         else:
@@ -195,7 +212,7 @@ class Clients:
             if client.free_ns > intended_ns:  # its last answer is still on its way
                 self._send_later(client, request)
             else:
-                self.network.deliver(client.socket, request)
+                self.network.deliver(socket, request)
 
     def _new(self, intended_ns: int, client: Client, delays_ns: tuple[int, int]) -> Request:
         number = self.offered
@@ -203,17 +220,19 @@ class Clients:
         request = self._request(
             number, intended_ns, next(self._amounts), self._request_bytes, self._reply_bytes
         )
-        self.under_way.add(request)
+        self._begun.append(request)
         request.client = client
         request.delays_ns = delays_ns
         if self.timeout_ns is not None:
             self._expect(request, intended_ns + self.timeout_ns)
+        if not number % COUNT_EVERY:
+            self._recorder.count()
+            self._forget_ended()
         return request
 
     def _queue(self, request: Request, client: Client) -> None:
         if self._backlog is not None and self._waiting >= self._backlog:
             self.refused += 1
-            self.under_way.remove(request)
             request.state = REFUSED
             self._ended(request, self._env._now)
         else:
@@ -290,5 +309,4 @@ class Clients:
     def _give_up(self, request: Request, now: int) -> None:
         request.state = TIMED_OUT
         self.timed_out += 1
-        self.under_way.remove(request)
         self._ended(request, now)

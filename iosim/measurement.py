@@ -285,8 +285,12 @@ def _with_syscalls(
     process = record.process
     assert process is not None
     short, table = shortened(plan, schedule, COUNTING_NS)
+    count = partial(run, short, table, schedule.think, programs, syscalls.counter)
     try:
-        outcome = run(short, table, schedule.think, programs, syscalls.counter)
+        try:
+            outcome = count()
+        except syscalls.NothingCounted:
+            outcome = count()
     except (MeasurementError, syscalls.Unavailable) as reason:
         why = f"the syscalls were not counted: {reason}"
         return replace(record, process=replace(process, no_syscalls=why))

@@ -6,7 +6,7 @@ Validated by: tests/timeline/test_pipeline.py
 from collections.abc import Iterator
 from typing import Any, Final
 
-from iosim.clients import Recorder
+from iosim.clients import COUNT_EVERY, Recorder
 from iosim.machine.machine import Machine
 from iosim.machine.request import Request, request_type
 
@@ -50,6 +50,8 @@ class Pipeline:
         """An item has been made."""
         item = self._item(self.offered, now, (consume_ns,), 0, 0)
         item.delivered(now)
+        if not self.offered % COUNT_EVERY:
+            self._recorder.count()
         self.offered += 1
         self.under_way.add(item)
         if len(self.order) < ORDER_LENGTH:

@@ -35,8 +35,6 @@ from iosim.statistics import Mser
 
 SLICES = 50
 SAMPLE_MOST = 2_000
-FLUSH_AT = 512
-"""So many answered requests are kept at most before they are counted in."""
 
 FAILED = attrgetter("failed")
 SAMPLED = attrgetter(
@@ -103,6 +101,7 @@ class Recording:
         self._load: Load
         # Answered requests that have not been counted in yet.
         self._done: list[Request] = []
+        self.completed = self._done.append
         self._answered = 0
         self._failed = 0
         self._parts_ns = [0] * len(PARTS)
@@ -120,14 +119,7 @@ class Recording:
         """Count what becomes of the requests of `load`, too."""
         self._load = load
 
-    def completed(self, request: Request) -> None:
-        """`request` has been answered."""
-        done = self._done
-        done.append(request)
-        if len(done) >= FLUSH_AT:
-            self._flush()
-
-    def _flush(self) -> None:
+    def count(self) -> None:
         """Count in what has been answered since the last time."""
         done = self._done
         if not done:
@@ -155,7 +147,7 @@ class Recording:
     def boundary(self) -> None:
         """A slice begins now (and the one before it ends)."""
         if self._histograms:
-            self._flush()
+            self.count()
         self._done.clear()
         self._histograms.append(Histogram())
         for histograms in self._by_class.values():
@@ -203,7 +195,7 @@ class Recording:
         self, fates: dict[str, int], threads: tuple[ThreadRecord, ...], order: str, replication: int
     ) -> "Observation":
         """The run has ended: all that was observed."""
-        self._flush()
+        self.count()
         machine = self._machine
         return Observation(
             snapshots=(*self._snapshots, self._snapshot()),

@@ -374,7 +374,6 @@ class Visitors(Clients):
     def _give_up(self, request: Request, now: int) -> None:
         request.state = TIMED_OUT
         self.timed_out += 1
-        self.under_way.remove(request)
         if self.habits.hangs_up:
             request.client.give_up(request)
         if request.attempt < self.habits.retries:

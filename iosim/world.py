@@ -287,6 +287,9 @@ class _Told:
         self.trace.over(request, request.answered_ns)
         self.recording.completed(request)
 
+    def count(self) -> None:
+        self.recording.count()
+
 
 def _recorder(recording: Recording, trace: Trace | None) -> Recorder:
     return recording if trace is None else _Told(recording, trace)

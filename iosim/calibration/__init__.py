@@ -10,7 +10,7 @@
     passes.py   rows of several passes as one figure, and how sure it is
     equations.py   which sum of costs a row holds
     solving.py  from rows to costs
-    light_runs.py  a few runs of real servers at light load
+    light_runs.py  a few runs of real servers, always asked or at light load
     macro.py    from these to factors on costs inside a running server
     writing.py  all of it as a profile
     calibrating.py  one after the other: `iosim calibrate`

@@ -4,7 +4,7 @@
     calibration.write(Path("here.yaml"))     # and here-measurements.csv beside it
 
 What it does, one after the other: probes give rows (probing.py), a spinning probe what the host
-takes away (noise.py), a few light runs of real servers what no probe sees (light_runs.py). Then
+takes away (noise.py), a few runs of real servers what no probe sees (light_runs.py). Then
 the rows give costs (solving.py), and with these the runs give factors on some of them (macro.py).
 
 Scope: what cannot be measured here stays as the reference has it, and is told.

@@ -3,7 +3,8 @@
     was_fitted(profile, scenario, "epoll")      # not to be scored
 
 A run counts as one that was fitted on if it is of the same model and runtime, with as many
-connections, the same work by request and nothing else, at a rate within `NEAR` of the same.
+connections, the same work by request and nothing else, at a rate within `NEAR` of the same, or as
+fast as it answers.
 
 Scope: what `fitted_on` of a profile says.
 Not done: rows are not compared: probes are no runs of servers.
@@ -12,6 +13,7 @@ Validated by: tests/calibration/test_held_out.py
 
 from typing import Any
 
+from iosim.measurement import saturated
 from iosim.profile import Profile
 from iosim.scenario import Scenario
 
@@ -24,13 +26,15 @@ def was_fitted(profile: Profile, scenario: Scenario, model: str) -> bool:
     options: Any = scenario.workload.options
     rate = getattr(options, "rate", None)
     connections = getattr(options, "connections", None)
-    if scenario.devices or rate is None or connections is None:
+    if scenario.devices or connections is None:
+        return False
+    if rate is None and scenario.workload != saturated(scenario).workload:
         return False
     return any(
         run.model == model
         and run.runtime == scenario.machine.runtime
         and run.connections == connections.total
         and run.demand_ns == round(scenario.server.mean_cpu_ns)
-        and abs(rate / run.rate_per_s - 1) < NEAR
+        and (rate is None or abs(rate / run.rate_per_s - 1) < NEAR)
         for run in profile.fitted_on
     )

@@ -1,23 +1,24 @@
-"""The few real runs that the macro fit sees: three models, two runtimes, two light loads.
+"""The few real runs that the macro fit sees: three models, two runtimes, three loads.
 
-Each cell is a server of one core with 16 connections and 20 us of work by request, asked for a
-fifth or for half of what it answers at most, which is found first. At the one load it sleeps
-before most requests, at the other before some: that parts what a sleep costs from what a message
-does. Repetitions are interleaved: all cells, then all cells again, so that a mood of the machine
-meets every cell. A run that something else disturbed, still after so many attempts, is not fitted
-on.
+Each cell is a server of one core with 16 connections and 20 us of work by request: as fast as it
+answers, then asked for a fifth and for half of that. At the lowest load it sleeps before most
+requests, at the other before some; who is always asked hardly sleeps, and of that run the CPU time
+alone is compared. That parts what a sleep costs from what a message does. Repetitions are
+interleaved: all cells, then all cells again, so that a mood of the machine meets every cell. A run
+that something else disturbed, still after so many attempts, is not fitted on.
 
 Scope: `epoll`, `blocking` and `coroutine`, natively and in CPython, as far as they run here.
 Not done: other loads, connections and models are left for validation, which refuses these.
 Validated by: tests/calibration/test_light_runs.py
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from iosim.calibration.macro import FLOORS, Observed
+from iosim.calibration.macro import CPU_TIME, FLOORS, Observed
 from iosim.errors import IosimError
+from iosim.measurement import saturated
 from iosim.profile import FittedOn
 from iosim.real.disturbance import of_record
 from iosim.results import ModelResult
@@ -27,8 +28,9 @@ MODELS = ("epoll", "blocking", "coroutine")
 RUNTIMES = ("native", "cpython")
 CONNECTIONS = 16
 DEMAND_NS = 20_000
-LOADS = (0.2, 0.5)
-"""Of what the cell answers at most."""
+SATURATION = 1.0
+LOADS = (SATURATION, 0.2, 0.5)
+"""Of what the cell answers at most; in this order, as the first says what that is."""
 WARM_UP = 10
 """So small a part of a run is left out, of a real one as of a simulated one. A cut that is found in
 a run's own data would jump from one value of a parameter to the next, and derivatives with it."""
@@ -62,10 +64,12 @@ class LightRuns:
     interrupted: bool = False
 
 
-def cell(model: str, runtime: str, rate_per_s: float, duration_ms: int, seed: int) -> Scenario:
+def cell(
+    model: str, runtime: str, load: float, rate_per_s: float, duration_ms: int, seed: int
+) -> Scenario:
     """One model's scenario, of one replication and with a warm-up of a tenth."""
     data: dict[str, Any] = {
-        "name": f"{model}, {runtime}",
+        "name": f"{model}, {runtime}, {load:.0%}",
         "machine": {"cores": 1, "runtime": runtime},
         "server": {"handler": [{"cpu": f"{DEMAND_NS}ns"}]},
         "workload": {"open": {"rate": f"{rate_per_s:g}/s", "connections": {"total": CONNECTIONS}}},
@@ -77,12 +81,12 @@ def cell(model: str, runtime: str, rate_per_s: float, duration_ms: int, seed: in
             "seed": seed,
         },
     }
-    return from_data(data)
+    return saturated(from_data(data)) if load == SATURATION else from_data(data)
 
 
 def total(effort: Effort) -> int:
     """How many runs `observe` makes, and so how often it tells its progress."""
-    return len(MODELS) * len(RUNTIMES) * (1 + len(LOADS) * effort.repetitions)
+    return len(MODELS) * len(RUNTIMES) * len(LOADS) * effort.repetitions
 
 
 def observe(effort: Effort, progress: Callable[[], None] | None = None) -> LightRuns:
@@ -95,17 +99,17 @@ def observe(effort: Effort, progress: Callable[[], None] | None = None) -> Light
     values: dict[tuple[str, str, float], list[dict[str, float]]] = {}
     disturbed: dict[tuple[str, str, float], list[str]] = {}
     try:
-        for cell_of, result in _each(found, effort, progress):
-            most_per_s[cell_of] = result.metrics["throughput_per_s"].mean or 0
-        for repetition in range(effort.repetitions):
+        for seed in range(1, effort.repetitions + 1):
             for load in LOADS:
-                rates = {key: _rounded(load * most) for key, most in most_per_s.items()}
-                for cell_of, result in _each(found, effort, progress, rates, repetition + 1):
+                for cell_of, result in _each(found, effort, progress, load, most_per_s, seed):
+                    if load == SATURATION:
+                        most = result.metrics["throughput_per_s"].mean or 0
+                        most_per_s.setdefault(cell_of, most)
                     key = (*cell_of, load)
                     if why := _disturbed(result):
                         disturbed.setdefault(key, []).append(why)
                     else:
-                        values.setdefault(key, []).append(_of(result))
+                        values.setdefault(key, []).append(_of(result, load))
     except KeyboardInterrupt:
         found.interrupted = True
     for key, reasons in disturbed.items():
@@ -121,7 +125,7 @@ def observe(effort: Effort, progress: Callable[[], None] | None = None) -> Light
         duration_ms = round(1_000 * effort.simulated_requests / rate)
         found.observed.append(
             Observed(
-                cell(model, runtime, rate, duration_ms, seed=1),
+                cell(model, runtime, load, rate, duration_ms, seed=1),
                 {m: tuple(run[m] for run in runs if m in run) for m in FLOORS},
                 FittedOn(model, runtime, CONNECTIONS, DEMAND_NS, rate),
             )
@@ -137,24 +141,23 @@ def _each(
     found: LightRuns,
     effort: Effort,
     progress: Callable[[], None] | None,
-    rates: dict[tuple[str, str], float] | None = None,
-    repetition: int = 0,
+    load: float,
+    most_per_s: Mapping[tuple[str, str], float],
+    seed: int,
 ) -> Iterator[tuple[tuple[str, str], ModelResult]]:
     """A run of each server that has not been skipped: as fast as it goes, or at its rate."""
-    from iosim.measurement import measure, saturate
+    from iosim.measurement import measure
 
     for runtime in RUNTIMES:
         for model in MODELS:
             name = f"{model}, {runtime}"
             if name not in found.skipped:
                 try:
-                    if rates is None:
-                        wanted = cell(model, runtime, 1_000.0, effort.saturating_ms, seed=1)
-                        results = saturate(wanted, attempts=1, count_syscalls=False)
-                    else:
-                        rate = rates[model, runtime]
-                        wanted = cell(model, runtime, rate, effort.running_ms, seed=repetition)
-                        results = measure(wanted, attempts=effort.attempts, count_syscalls=False)
+                    saturates = load == SATURATION
+                    rate = 1_000.0 if saturates else _rounded(load * most_per_s[model, runtime])
+                    duration_ms = effort.saturating_ms if saturates else effort.running_ms
+                    wanted = cell(model, runtime, load, rate, duration_ms, seed)
+                    results = measure(wanted, attempts=effort.attempts, count_syscalls=False)
                     if results.interrupted:
                         raise KeyboardInterrupt
                     (result,) = results.models
@@ -174,6 +177,7 @@ def _disturbed(result: ModelResult) -> str:
     return "; ".join(result.warnings) or ", ".join(sorted(found)) if found else ""
 
 
-def _of(result: ModelResult) -> dict[str, float]:
-    means = {metric: result.metrics[metric].mean for metric in FLOORS if metric in result.metrics}
+def _of(result: ModelResult, load: float) -> dict[str, float]:
+    compared = (CPU_TIME,) if load == SATURATION else tuple(FLOORS)
+    means = {metric: result.metrics[metric].mean for metric in compared if metric in result.metrics}
     return {metric: mean for metric, mean in means.items() if mean}

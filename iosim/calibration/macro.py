@@ -4,11 +4,11 @@
 
 A parameter is a factor on a few costs together: those that behave otherwise inside a running
 server than in a probe's loop, or that no probe can see. What was observed are a few real runs at
-light load, where nobody waits for anybody and a run says what each of its steps costs. The
-prediction is the simulation of the same scenarios with the same random numbers for every value of
-the parameters (common random numbers), so that differences are the parameters' doing; its
-derivatives are differences over `STEP`. Residuals are (log observed - log simulated) / sigma, and
-each parameter has a lognormal prior around 1.
+light load, where nobody waits for anybody and a run says what each of its steps costs, and at
+saturation, where nobody sleeps. The prediction is the simulation of the same scenarios with the
+same random numbers for every value of the parameters (common random numbers), so that differences
+are the parameters' doing; its derivatives are differences over `STEP`. Residuals are
+(log observed - log simulated) / sigma, and each parameter has a lognormal prior around 1.
 
 If runs and simulation differ by more than their sigmas, the sigmas grow until they do not. A
 parameter whose posterior then is not narrower than `IDENTIFIED` times its prior stays at 1, and
@@ -43,9 +43,10 @@ if TYPE_CHECKING:
 STEP = 0.1
 """Of a parameter's logarithm, for derivatives: larger than what a discrete run jumps by."""
 MOST_STEPS = 12
+CPU_TIME = "cpu_time_per_request_ns"
 FLOORS = {
     "voluntary_switches_per_request": 0.02,
-    "cpu_time_per_request_ns": 0.03,
+    CPU_TIME: 0.03,
     "response_time_p50_ns": 0.07,
 }
 """What is compared, and how well a simulation can agree with it at best, as a part of it."""

@@ -76,7 +76,7 @@ def _of_rows(entry: CostEntry, fitted: Fitted | None, passes: int, told: set[str
 
 def _in_situ(entry: CostEntry, fitted: Fitted | None, factor: Factor, in_situ: InSitu) -> CostEntry:
     """The cost, times the factor that whole runs have given it."""
-    runs = f"{len(in_situ.runs)} light-load runs, {in_situ.repetitions} times each"
+    runs = f"{len(in_situ.runs)} runs of servers, {in_situ.repetitions} times each"
     name = factor.parameter.name
     if not factor.identified:
         source = f"{entry.source} Not identified by {runs} ({name})."

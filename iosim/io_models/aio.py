@@ -1,7 +1,7 @@
 """Asynchronous I/O: submit a read, go on; a signal or a fresh thread brings the result.
 
     main:     aio_read(1), aio_read(2), ... own work ... own work ... (or pause)
-    helper:   wait for the data of one read (asleep), read it, notify
+    helper:   wait for the data of one read (asleep), read it, lock, notify, unlock
     main:     <- signal: its handler computes, sendto, aio_read again; own work goes on
 
 The program is neither blocked nor does it ask: its own work goes on until the signal
@@ -12,7 +12,7 @@ file, a name lookup: getaddrinfo_a(3)) is made by a helper, too.
 With `notify: thread` every result starts a new thread that runs the callback.
 
 Not modelled: lio_listio, aio_cancel, helpers that end when idle.
-Source: aio(7); glibc 2.36 rt/aio_misc.c (a blocking read in a helper thread).
+Source: aio(7); glibc 2.36 rt/aio_misc.c (a blocking read in a helper thread), aio_sigqueue.c.
 Validated by: tests/conformance, tests/timeline/test_models.py
 """
 
@@ -57,6 +57,7 @@ class Read:
 
     def perform(self, kernel: Kernel) -> Program:
         """What a helper does for it, asleep most of the time."""
+        yield from kernel.pread64_of_socket()  # glibc tries this first
         while (result := (yield from kernel.recvfrom(self.socket))) is PARTIAL:
             pass
         self.result = result
@@ -110,9 +111,13 @@ class Aio:
             yield from kernel.unlock(self.mutex)
 
     def helper(self, kernel: Kernel) -> Program:
-        """Perform one submitted control block after the other, and notify."""
+        """Perform one submitted control block after the other, and notify.
+
+        That, and looking for more to do, is done with the mutex in hand, as glibc does it: a
+        handler that submits the next read may have to wait for it.
+        """
+        yield from kernel.lock(self.mutex)
         while True:
-            yield from kernel.lock(self.mutex)
             while not self.submitted:
                 self.idle_helpers += 1
                 yield from kernel.cond_wait(self.submitted_there, self.mutex)
@@ -124,6 +129,7 @@ class Aio:
             yield from kernel.settle()
             if block.result is not EOF:
                 block.result.pause(kernel.now_ns)
+            yield from kernel.lock(self.mutex)
             if self.options.notify == "signal":
                 assert self.user is not None and self.signals is not None
                 yield from kernel.sigqueue(self.user, self.signals, block)

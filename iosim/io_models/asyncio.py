@@ -136,6 +136,7 @@ class Stream:
         message = yield from loop.kernel.recvfrom(self.socket)
         if message is EOF:
             yield from loop.remove_reader(self.socket)
+        loop.charge(loop.costs.asyncio_stream_ns, "transport and protocol")
         loop.charge(loop.costs.asyncio_feed_ns, "feed the stream")
         loop.lay_down(message)
         self.buffer.append(message)

@@ -16,7 +16,8 @@ Not modelled: seccomp, auditing, restarting beyond EINTR.
 Validated by: tests/timeline, tests/conformance
 """
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from iosim.machine.alarm import Alarm, act_ahead
@@ -171,6 +172,17 @@ class Calls:
         else:
             machine.wake_from(wait_queue, thread)
         self.thread.charge(SYSCALL, ns, label)
+
+    @contextmanager
+    def paying_for_wake_ups(self, label: str) -> Iterator[None]:
+        """Owe what waking costs for each thread that is woken by what is done meanwhile."""
+        machine, costs = self.machine, self.costs
+        woken = machine.wakeups
+        idle = any(core.is_idle for core in machine.cores)
+        yield
+        if woken := machine.wakeups - woken:
+            ns = costs.wake_up_ns + (costs.wake_up_idle_core_ns if idle else 0)
+            self.thread.charge(SYSCALL, woken * ns, label)
 
     def return_to_user(self) -> Generator[Any, Any, None]:
         """Let whoever was woken preempt, before the program's next step."""

@@ -122,7 +122,7 @@ class Costs:
     poll_per_descriptor_ns: Table
     """A descriptor's turn in one pass of select or poll, by the descriptors scanned."""
     poll_register_ns: int
-    """Joining (and leaving) one descriptor's wait queue, in a pass that may block."""
+    """Joining and leaving one descriptor's wait queue, in a call that may block: half each."""
     poll_answer_ns: int
     """The program's own look at one descriptor in the answer."""
     epoll_create1_ns: int
@@ -220,6 +220,16 @@ class Costs:
     """Going from one coroutine to another in CPython."""
     cpython_queue_operation_ns: int
     """Putting an item in or taking it out of a queue in CPython."""
+    cpython_condition_wait_ns: int
+    """threading.Condition's own part of a wait: it is written in Python."""
+    cpython_condition_notify_ns: int
+    """Its part of a notify that finds somebody waiting."""
+    cpython_uring_sqe_ns: int
+    """An SQE in CPython: its object and buffer, and liburing's functions by ctypes."""
+    cpython_uring_cqe_ns: int
+    """A CQE in CPython: reading it, and finding whose it is."""
+    cpython_siginfo_ns: int
+    """signal.sigwaitinfo's own part: the set of signals, and the siginfo as an object."""
     cpython_switch_interval_ns: int
     """After so long a thread that waits for the interpreter lock asks for it."""
     greenlet_switch_ns: int
@@ -233,6 +243,8 @@ class Costs:
     """A task's step from one await to the next, with its handle."""
     asyncio_buffer_ns: int
     """A transport's buffer of 256 KiB for a read: mapped, cut to what has come, unmapped."""
+    asyncio_stream_ns: int
+    """A message's way from the transport to the task: callbacks, the future that it awaits."""
     asyncio_feed_ns: int
     """Feeding a message to a StreamReader and reading it from there."""
     asyncio_write_ns: int

@@ -66,6 +66,13 @@ class FileCalls(Calls):
             yield from self._sleep_for(file, device_ns, message, "pread64")
         self.thread.charge(SYSCALL, costs.file_copy(size_bytes), "pread64")
 
+    def pread64_of_socket(self) -> Generator[Any, Any, None]:
+        """Try to read from a place in a socket: it has none (ESPIPE)."""
+        self.syscalls["pread64"] += 1
+        self.thread.charge(ENTRY, self.costs.syscall_ns, "pread64")
+        return
+        yield
+
     def pwrite64(self, file: File, size_bytes: int) -> Generator[Any, Any, None]:
         """Write `size_bytes` into the page cache."""
         costs = self.costs

@@ -306,7 +306,10 @@ class CPythonKernel(Kernel):
     def sigtimedwait(
         self, signals: IoSignals, timeout_ns: int | None = None
     ) -> Generator[Any, Any, Any]:
-        return self._outside(super().sigtimedwait(signals, timeout_ns))
+        found = yield from self._outside(super().sigtimedwait(signals, timeout_ns))
+        if found is not None:
+            self.thread.charge(USER, self.costs.cpython_siginfo_ns, "siginfo")
+        return found
 
     def io_uring_enter(
         self,
@@ -321,11 +324,11 @@ class CPythonKernel(Kernel):
         self, uring: Uring, wait_nr: int
     ) -> Generator[Any, Any, list[Cqe]]:
         cqes = yield from super().io_uring_submit_and_wait(uring, wait_nr)
-        self.thread.charge(USER, len(cqes) * self.costs.cpython_event_ns, "completions")
+        self.thread.charge(USER, len(cqes) * self.costs.cpython_uring_cqe_ns, "completions")
         return cqes
 
     def fill(self, uring: Uring, sqe: Sqe) -> None:
-        self.thread.charge(USER, self.costs.cpython_call_ns, "call")
+        self.thread.charge(USER, self.costs.cpython_uring_sqe_ns, "SQE")
         super().fill(uring, sqe)
 
     def nanosleep(self, ns: int) -> Generator[Any, Any, None]:
@@ -348,10 +351,16 @@ class CPythonKernel(Kernel):
     ) -> Generator[Any, Any, bool]:
         # As threading.Condition, which takes its lock again when it has the interpreter's: who
         # waited for the latter with the former in hand would make a convoy of them.
+        self.thread.charge(USER, self.costs.cpython_condition_wait_ns, "wait")
         waiter = yield from self.start_wait(condition, mutex)
         yield from self._outside(self.await_signal(condition, waiter, timeout_ns))
         yield from self.lock(mutex)
         return waiter.signalled
+
+    def cond_signal(self, condition: Condition) -> Generator[Any, Any, None]:
+        if condition.waiters:
+            self.thread.charge(USER, self.costs.cpython_condition_notify_ns, "notify")
+        return super().cond_signal(condition)
 
     def ask_ns(self) -> int:
         costs = self.costs

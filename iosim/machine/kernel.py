@@ -112,7 +112,8 @@ class Kernel(
         if thread.debt_ns:
             yield RUN
         if not eventfd.received:
-            self.machine.arrive(eventfd, True)
+            with self.paying_for_wake_ups("write"):
+                self.machine.arrive(eventfd, True)
             yield from self.return_to_user()
 
     def eventfd_read(self, eventfd: Socket) -> Generator[Any, Any, None]:

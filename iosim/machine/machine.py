@@ -45,6 +45,8 @@ SYSCALLS = (
     "fcntl",
     "fsync",
     "futex",
+    "getpid",
+    "getuid",
     "io_uring_enter",
     "io_uring_setup",
     "listen",

@@ -4,7 +4,8 @@ What it models:
 
 - `select` and `poll` look at every descriptor on each call. A call that may block also
   joins each descriptor's wait queue on the way, up to the first ready one; woken, it
-  looks at all of them again. select(2) cannot name descriptors from FD_SETSIZE up.
+  looks at all of them again, and leaves the queues. select(2) cannot name descriptors
+  from FD_SETSIZE up.
 - `epoll` is told once what to watch. Arrival puts the item on the ready list by a
   callback; `epoll_wait` looks at that list alone. Level-triggered, a reported item goes
   back on the list and is found empty or not by the next call; edge-triggered, it comes
@@ -585,11 +586,9 @@ class ReadinessCalls(Calls):
         joined = 0
         if timeout_ns != 0:
             joined = descriptors.before(ready[0]) if ready else count
-        thread.charge(
-            ENTRY,
-            costs.syscall_ns + costs.poll_ns + scan_ns + joined * costs.poll_register_ns,
-            name,
-        )
+        register_ns = joined * costs.poll_register_ns
+        join_ns = register_ns // 2
+        thread.charge(ENTRY, costs.syscall_ns + costs.poll_ns + scan_ns + join_ns, name)
         if thread.debt_ns and not (ready and self.undisturbed()):
             yield RUN
         ready = descriptors.ready()
@@ -603,6 +602,8 @@ class ReadinessCalls(Calls):
                 break
             if not ready:
                 machine.spurious_wakeups += 1
+        # It leaves the wait queues when it has its answer: who is answered waits for that, too.
+        thread.charge(SYSCALL, register_ns - join_ns, name)
         thread.charge(USER, count * costs.poll_answer_ns, "scan the answer")
         machine.waits += 1
         machine.wait_events += len(ready)

@@ -152,14 +152,15 @@ class SignalCalls(Calls):
         yield
 
     def sigqueue(self, thread: Thread, signals: Signals, value: Any) -> Generator[Any, Any, None]:
-        """Send a signal with `value` to `thread`."""
-        costs = self.costs
-        self.syscalls["rt_sigqueueinfo"] += 1
-        own = self.thread
-        own.charge(ENTRY, costs.syscall_ns + costs.signal_send_ns, "rt_sigqueueinfo")
+        """Send a signal with `value` to `thread`; sigqueue(3) says who it is from."""
+        costs, own = self.costs, self.thread
+        for call, ns in (("getpid", 0), ("getuid", 0), ("rt_sigqueueinfo", costs.signal_send_ns)):
+            self.syscalls[call] += 1
+            own.charge(ENTRY, costs.syscall_ns + ns, call)
         if own.debt_ns:
             yield RUN
-        raise_signal(thread, signals, value)
+        with self.paying_for_wake_ups("rt_sigqueueinfo"):
+            raise_signal(thread, signals, value)
         yield from self.return_to_user()
 
     def timer_settime(self, signals: Signals, ns: int, value: Any) -> Generator[Any, Any, None]:

@@ -27,7 +27,7 @@ def observed() -> list[Observed]:
     slow = macro.scaled(load("reference"), macro.PARAMETERS[:1], [np.log(1.5)])
     found = []
     for model in ("epoll", "blocking"):
-        cell = light_runs.cell(model, "native", 5_000.0, 100, seed=1)
+        cell = light_runs.cell(model, "native", 0.2, 5_000.0, 100, seed=1)
         (run,) = simulate(cell, slow).models
         values = {metric: (float(run.metrics[metric].mean or 0),) * 2 for metric in FLOORS}
         found.append(Observed(cell, values, FittedOn(model, "native", 16, 20_000, 5_000.0)))
@@ -98,7 +98,7 @@ class TestWriting:
         for (x, ns), (same, was) in zip(idle_exit.value, reference, strict=True):
             assert x == same
             assert ns / was == pytest.approx(1.5, rel=0.15)
-        assert "fitted on 2 light-load runs, 2 times each" in idle_exit.source
+        assert "fitted on 2 runs of servers, 2 times each" in idle_exit.source
 
     def test_the_runs_are_listed_so_that_nobody_scores_them(self, written: Profile) -> None:
         assert written.fitted_on == (
@@ -112,7 +112,7 @@ class TestWriting:
         assert written.entries["stolen_gap"].how == "measured"
 
     def test_a_simulation_runs_with_it(self, written: Profile) -> None:
-        cell = light_runs.cell("epoll", "cpython", 2_000.0, 20, seed=1)
+        cell = light_runs.cell("epoll", "cpython", 0.2, 2_000.0, 20, seed=1)
         (model,) = simulate(cell, written).models
         assert model.error is None
 

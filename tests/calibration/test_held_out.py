@@ -11,7 +11,7 @@ from iosim.profile import FittedOn, load
 from iosim.scenario import Scenario, from_data
 
 PROFILE = replace(load("reference"), fitted_on=(FittedOn("epoll", "native", 16, 20_000, 5_000.0),))
-LIGHT = cell("epoll", "native", 5_200.0, 100, seed=1)
+LIGHT = cell("epoll", "native", 0.2, 5_200.0, 100, seed=1)
 
 
 def changed(**parts: Any) -> Scenario:
@@ -20,6 +20,7 @@ def changed(**parts: Any) -> Scenario:
 
 def test_what_was_fitted_on_is_known() -> None:
     assert was_fitted(PROFILE, LIGHT, "epoll")
+    assert was_fitted(PROFILE, cell("epoll", "native", 1.0, 5_200.0, 100, seed=1), "epoll")
     assert not was_fitted(load("reference"), LIGHT, "epoll")
 
 

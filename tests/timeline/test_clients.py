@@ -10,6 +10,7 @@ from iosim.clients import SETTLING_NS, Clients
 from iosim.machine.kernel import Kernel
 from iosim.machine.request import ANSWERED, REFUSED, TIMED_OUT, Request
 from iosim.machine.sockets import Socket
+from iosim.recording import Recording
 
 Steps = Generator[Any, Any, None]
 
@@ -79,6 +80,8 @@ class Site:
     def completed(self, request: Request) -> None:
         self.completed_requests.append(request.number)
 
+    def count(self) -> None: ...
+
     def ask(self, at_ns: int, client: int = 0) -> None:
         """Let a request be sent at an instant after the start."""
         self.clients.offer_later(self.start_ns + at_ns, self.clients.clients[client])
@@ -109,7 +112,8 @@ def test_the_load_starts_when_all_are_connected_and_the_server_has_settled() -> 
 def test_the_load_does_not_start_while_the_server_still_computes_and_threads_wait() -> None:
     bench = Bench()
     listener = bench.socket("listener")
-    clients = Clients(bench.machine, Line(bench), listener, 1, None, repeat(()), 1, 1)  # type: ignore[arg-type]
+    recording = Recording(bench.machine, {})
+    clients = Clients(bench.machine, Line(bench), listener, 1, recording, repeat(()), 1, 1)  # type: ignore[arg-type]
     long_ns = 3 * SETTLING_NS + 5
 
     def main(kernel: Kernel) -> Steps:

@@ -23,7 +23,7 @@ COSTS = round_costs(
     cpython_coroutine_switch_ns=7, coroutine_memory_bytes=4_000, cpython_coroutine_memory_bytes=600,
     greenlet_memory_bytes=2_000, asyncio_task_memory_bytes=3_000, asyncio_pass_ns=1_000,
     asyncio_handle_ns=300, asyncio_resume_ns=700, asyncio_feed_ns=200, asyncio_write_ns=40,
-    asyncio_buffer_ns=400,
+    asyncio_buffer_ns=400, asyncio_stream_ns=150,
 )  # fmt: skip
 
 CALL = [{"cpu": "50us"}, {"call": "db"}, {"cpu": "50us"}]
@@ -90,8 +90,9 @@ def test_with_asyncios_streams_a_request_takes_two_passes() -> None:
     buffer = {"mmap": 1, "mremap": 1, "munmap": 1}
     assert each(record) == {"epoll_wait": 2, "recvfrom": 1, "sendto": 1, **buffer}
     assert record.voluntary_switches == record.coroutine_switches == REQUESTS
-    # Two passes; a handle for the event; the stream's buffer; the task's step; the transport.
-    user_ns = 2 * 1_000 + 300 + 200 + 700 + 40 + 100_000
+    # Two passes; a handle for the event; transport and protocol; the stream's buffer; the task's
+    # step; the transport.
+    user_ns = 2 * 1_000 + 300 + 150 + 200 + 700 + 40 + 100_000
     assert record.cores_ns[0]["user"] == REQUESTS * user_ns
     assert record.cores_ns[0]["syscall"] == REQUESTS * (2 * 10 + 2 * 50 + 110 + 110 + 400)
 
@@ -102,7 +103,7 @@ def test_with_the_loops_socket_calls_each_wait_is_registered() -> None:
     # The task reads in vain, has the socket watched and waits; the event's handle reads; in the
     # next pass the socket is watched no longer, and the task goes on.
     assert each(record) == {"epoll_wait": 2, "recvfrom": 2, "sendto": 1, "epoll_ctl": 2}
-    # As above without buffer and transport, and with one handle more.
+    # As above without transport, protocol and buffer, and with one handle more.
     user_ns = 2 * 1_000 + 2 * 300 + 700 + 100_000
     assert record.cores_ns[0]["user"] == REQUESTS * user_ns
     syscall_ns = 2 * 10 + 2 * 50 + 110 + 100 + 110 + 40 + 30

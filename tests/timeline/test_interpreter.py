@@ -13,6 +13,7 @@ from bench import Bench, Letter, fair
 from iosim.machine.interpreter import CPythonKernel, InterpreterLock
 from iosim.machine.kernel import Kernel
 from iosim.machine.locks import Condition, Mutex
+from iosim.machine.uring import RECV, Sqe
 
 Steps = Generator[Any, Any, None]
 
@@ -237,6 +238,53 @@ def test_each_event_of_a_wait_is_made_into_python() -> None:
 
     bench.spawn("a", program)
     assert bench.run(1_000) == [(3 + 30, "end")]
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_conditions_are_python_in_python(native: bool) -> None:
+    bench = python(cpython_condition_wait_ns=600, cpython_condition_notify_ns=50)
+    mutex, condition = Mutex("mutex"), Condition("condition")
+
+    def waiting(kernel: Kernel) -> Steps:
+        yield from kernel.lock(mutex)
+        yield from kernel.cond_wait(condition, mutex)
+        bench.note("signalled")
+
+    def signalling(kernel: Kernel) -> Steps:
+        yield from kernel.cond_signal(condition)
+        yield from kernel.settle()
+        bench.note("has signalled")
+        yield from kernel.cond_signal(condition)  # nobody waits: nothing to do
+        yield from kernel.settle()
+        bench.note("again")
+
+    bench.spawn("waiting", waiting, native=native)
+    bench.at(1_000, lambda: bench.spawn("signalling", signalling, native=native))
+    cpu_ns = 0 if native else 650
+    assert [text for _, text in bench.run(10_000)].count("signalled") == 1
+    assert bench.cpu().get("user", 0) == cpu_ns
+    assert (1_000 if native else 1_050, "has signalled") in bench.log
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_entries_of_an_io_uring_and_signals_are_made_into_python(native: bool) -> None:
+    bench = python(cpython_uring_sqe_ns=100, cpython_uring_cqe_ns=10, cpython_siginfo_ns=1)
+    sockets = [bench.socket(str(n), Letter()) for n in range(3)]
+
+    def program(kernel: Kernel) -> Steps:
+        uring = yield from kernel.io_uring_setup(8)
+        for socket in sockets:
+            kernel.fill(uring, Sqe(RECV, socket))
+        assert len((yield from kernel.io_uring_submit_and_wait(uring, 3))) == 3
+        signals = yield from kernel.sigprocmask(8)
+        assert (yield from kernel.sigtimedwait(signals, 0)) is None
+        signals.on_readable(sockets[0])
+        assert (yield from kernel.sigtimedwait(signals)) is sockets[0]
+        yield from kernel.settle()
+        bench.note("end")
+
+    bench.spawn("a", program, native=native)
+    assert bench.run(1_000) == [(0 if native else 3 * 100 + 3 * 10 + 1, "end")]
 
 
 @pytest.mark.parametrize("native", [True, False])

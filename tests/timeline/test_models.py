@@ -75,7 +75,10 @@ MODELS: dict[str, tuple[str, dict[str, Any], dict[str, int], int]] = {
         "aio",
         {},
         {
+            "pread64": 1,
             "recvfrom": 1,
+            "getpid": 1,
+            "getuid": 1,
             "rt_sigqueueinfo": 1,
             "rt_sigreturn": 1,
             "pause": 1,

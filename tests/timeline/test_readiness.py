@@ -193,6 +193,30 @@ def test_an_eventfd_is_readable_while_it_is_not_zero() -> None:
     ]
 
 
+def test_who_writes_to_an_eventfd_pays_for_waking_once() -> None:
+    bench = Bench(cores=2, eventfd_write_ns=10, wake_up_ns=7, wake_up_idle_core_ns=30)
+    eventfd: list[Socket] = []
+
+    def waiting(kernel: Kernel) -> Steps:
+        eventfd.append((yield from kernel.eventfd()))
+        epoll = yield from kernel.epoll_create1()
+        yield from kernel.epoll_ctl_add(epoll, eventfd[0])
+        yield from kernel.epoll_wait(epoll, 10)
+        bench.note("awake")
+
+    def writing(kernel: Kernel) -> Steps:
+        yield from kernel.eventfd_write(eventfd[0])
+        yield from kernel.settle()
+        bench.note("woke somebody")
+        yield from kernel.eventfd_write(eventfd[0])
+        yield from kernel.settle()
+        bench.note("woke nobody")
+
+    bench.spawn("waiting", waiting)
+    bench.at(100, lambda: bench.spawn("writing", writing))
+    assert bench.run(1_000) == [(110, "awake"), (147, "woke somebody"), (157, "woke nobody")]
+
+
 # ------------------------------------------------------------------------ select and poll
 
 
@@ -226,10 +250,10 @@ def test_a_call_that_blocks_registers_on_all_and_scans_twice(call: str) -> None:
     sockets = [bench.socket(f"{n}") for n in range(4)]
     thread = bench.spawn("a", polling(bench, call, sockets, [None]))
     bench.arrive(5_000, sockets[2])
-    # First pass: 1 + 5 + 4 x 10, and joining 4 queues 400: asleep at 446.
-    # Second pass: 40, and the program's look at the answer: 4 x 2.
-    assert bench.run(10_000) == [(5_048, "2")]
-    assert bench.moments("slept")[0] == (446, "slept", "a")
+    # First pass: 1 + 5 + 4 x 10, and joining 4 queues 200: asleep at 246.
+    # Second pass: 40, leaving them 200, and the program's look at the answer: 4 x 2.
+    assert bench.run(10_000) == [(5_248, "2")]
+    assert bench.moments("slept")[0] == (246, "slept", "a")
     assert thread.voluntary == 1
     assert bench.calls() == {call: 1, "recvfrom": 1}
     assert bench.cpu()["user"] == 8
@@ -242,7 +266,7 @@ def test_a_call_that_finds_one_ready_registers_up_to_it_and_scans_once(call: str
     sockets[3].received.append(Letter())
     sockets[2].received.append(Letter())
     bench.spawn("a", polling(bench, call, sockets, [None]))
-    # 1 + 5 + 40, joining the two before the first ready one 200, the answer 8.
+    # 1 + 5 + 40, joining and leaving the two before the first ready one 200, the answer 8.
     assert bench.run(10_000) == [(254, "2 3")]
 
 

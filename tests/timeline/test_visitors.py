@@ -135,6 +135,8 @@ class Site:
 
     def completed(self, request: Request) -> None: ...
 
+    def count(self) -> None: ...
+
     def on_ended(self, request: Request, at_ns: int) -> None:
         assert request.number not in self.requests  # a request ends once
         self.requests[request.number] = request

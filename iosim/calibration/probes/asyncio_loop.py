@@ -16,9 +16,11 @@ from time import perf_counter_ns
 from typing import Any, Final
 
 from iosim.calibration.probes.registry import Place, Series, probe
+from iosim.calibration.probes.sockets import connected
 
 _PASSES: Final = 20
 """In a sample."""
+_MESSAGE_BYTES: Final = 144
 _ROUNDS: Final = 100
 """The same, where a coroutine goes round by itself."""
 
@@ -285,3 +287,41 @@ def executor_round_trip(place: Place) -> Series:
         return [samples[1:]]
 
     return asyncio.run(main())
+
+
+@probe("asyncio_streams|{0} echoed", arguments=[(16,)], samples=40)
+def streams_echo(place: Place, n: int) -> Series:
+    """n messages by TCP that n tasks read from their streams and write back, all there when it
+    begins: the pass that reads them, the one in which the tasks write, and the one after, for
+    which whoever takes the time has waited by sleep(0)."""
+    pairs = [connected() for _ in range(n)]
+    message = bytes(_MESSAGE_BYTES)
+    echoed = 0
+
+    async def echo(end: socket.socket) -> None:
+        nonlocal echoed
+        reader, writer = await asyncio.open_connection(sock=end)
+        while True:
+            writer.write(await reader.readexactly(_MESSAGE_BYTES))
+            await writer.drain()
+            echoed += 1
+
+    async def main() -> Series:
+        nonlocal echoed
+        _kept = [asyncio.create_task(echo(end)) for end, _ in pairs]
+        await asyncio.sleep(0.01)
+        samples = []
+        for _ in range(place.samples + 1):
+            for _, peer in pairs:
+                peer.send(message)
+            echoed = 0
+            begun_ns = perf_counter_ns()
+            while echoed < n:
+                await asyncio.sleep(0)
+            samples.append(float(perf_counter_ns() - begun_ns))
+            for _, peer in pairs:
+                peer.recv(_MESSAGE_BYTES)
+        return [samples[1:]]
+
+    with asyncio.Runner() as runner:
+        return runner.run(main())

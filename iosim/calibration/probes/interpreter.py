@@ -7,12 +7,16 @@ import os
 import queue
 import threading
 import time
+from collections import deque
+from typing import Any
 
 from iosim.calibration.probes.needs import TWO_CORES
 from iosim.calibration.probes.registry import Place, Series, probe
 from iosim.calibration.probes.timing import timed
 
 _NAP_S = 500e-6
+_NOTIFIED = 200
+"""Waits that have begun, for one sample."""
 
 
 @probe("pure_loop_1000_iters|for-range-pass")
@@ -39,6 +43,35 @@ def queue_uncontended(place: Place) -> Series:
     """The same by a queue.Queue, which is written in Python."""
     items: queue.Queue[int] = queue.Queue()
     return timed(place, 200, "items.put(1); items.get()", items=items)
+
+
+@probe("Condition_wait|nobody signals")
+def condition_wait(place: Place) -> Series:
+    """threading.Condition.wait with no time to wait: all that it does but to sleep."""
+    lock = threading.Lock()
+    condition = threading.Condition(lock)
+    lock.acquire()
+    return timed(place, 200, "wait(0)", wait=condition.wait)
+
+
+@probe("Condition_notify|one waits")
+def condition_notify(place: Place) -> Series:
+    """threading.Condition.notify of a wait that has begun, by a thread that does not sleep yet."""
+    lock = threading.Lock()
+    condition = threading.Condition(lock)
+    lock.acquire()
+    waiters: deque[Any] = condition._waiters  # type: ignore[attr-defined]
+    samples = []
+    for _ in range(place.samples):
+        for _ in range(_NOTIFIED):
+            waiting = threading.Lock()
+            waiting.acquire()
+            waiters.append(waiting)
+        begun_ns = time.perf_counter_ns()
+        for _ in range(_NOTIFIED):
+            condition.notify()
+        samples.append((time.perf_counter_ns() - begun_ns) / _NOTIFIED)
+    return [samples]
 
 
 def _regain(place: Place, hogs: int, cpus: set[int]) -> Series:

@@ -7,7 +7,7 @@ Validated by: tests/calibration/test_probes.py
 
 import os
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,7 @@ COMPILER: Final = "compiler"
 TWO_CORES: Final = "two cores"
 IO_URING: Final = "io_uring"
 GREENLET: Final = "greenlet"
+LIBURING: Final = "liburing"
 
 
 def usable_cpus() -> list[int]:
@@ -46,15 +47,16 @@ def _io_uring() -> str | None:
     return f"{switch} is not 0" if refused else None
 
 
-def _greenlet() -> str | None:
-    return None if find_spec("greenlet") else "greenlet is not installed (iosim[real] has it)"
+def _package(name: str) -> str | None:
+    return None if find_spec(name) else f"{name} is not installed (iosim[real] has it)"
 
 
 _WHY_NOT: Mapping[str, Callable[[], str | None]] = {
     COMPILER: _compiler,
     TWO_CORES: _two_cores,
     IO_URING: _io_uring,
-    GREENLET: _greenlet,
+    GREENLET: partial(_package, "greenlet"),
+    LIBURING: partial(_package, "liburing"),
 }
 
 

@@ -35,3 +35,15 @@ def kill_handled(place: Place) -> Series:
     return timed(
         place, 100, "kill(pid, number)", kill=os.kill, pid=os.getpid(), number=signal.SIGUSR1
     )
+
+
+@probe("kill+sigtimedwait|blocked")
+def kill_and_take(place: Place) -> Series:
+    """A blocked signal to oneself, and sigtimedwait that takes it, of a set of two, at once."""
+    blocked = {signal.SIGRTMIN, signal.SIGIO}
+    signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+    return timed(
+        place, 100, "kill(pid, number); take(blocked, 0)",
+        kill=os.kill, take=signal.sigtimedwait,
+        pid=os.getpid(), number=signal.SIGRTMIN, blocked=blocked,
+    )  # fmt: skip

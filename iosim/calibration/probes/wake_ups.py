@@ -6,13 +6,17 @@ Validated by: tests/calibration/test_probes.py
 """
 
 import os
+from collections import deque
 from mmap import mmap
 from random import Random
+from statistics import median
+from struct import Struct
 from time import perf_counter_ns, thread_time_ns
 from typing import Final
 
 from iosim.calibration.probes.needs import TWO_CORES
 from iosim.calibration.probes.registry import Place, Series, native, probe
+from iosim.calibration.probes.sockets import connected
 
 GAPS_US: Final = (10, 15, 30, 60, 100, 240, 500, 1000)
 """At most eight, as the program in C takes them."""
@@ -44,6 +48,9 @@ for _gaps_us, _samples in ((GAPS_US, 1000), (LONG_GAPS_US, 100)):
     )  # fmt: skip
 
 
+_FIELDS = 18
+_LAYOUT = Struct(f"{_FIELDS}q")
+"""A message of 144 B."""
 _WIDTH = 0.2
 """A gap at random is within so much of what it is called."""
 _ASLEEP, _WOKEN, _CPU = range(3)
@@ -105,3 +112,66 @@ def _wake(fd: int, shared: "memoryview[int]", gap_ns: int) -> tuple[int, int, in
     while shared[_ASLEEP] == asleep_ns:
         pass
     return shared[_WOKEN] - begun_ns, shared[_CPU], waker_ns
+
+
+COLD_GAPS_US: Final = (20, 100, 170, 300, 1000)
+_HOT_ROUNDS = 20
+"""So often in a row is done what is compared with the same after a sleep."""
+
+
+@probe(
+    *(f"cold_execution|gap={gap_us}us" for gap_us in COLD_GAPS_US),
+    arguments=[COLD_GAPS_US], samples=200, needs=[TWO_CORES],
+)  # fmt: skip
+def cold_execution(place: Place, *gaps_us: int) -> Series:
+    """CPU time that a program in CPython takes longer for a message, sent and received by TCP,
+    taken apart and put together, after its core has idled than when it did the same just
+    before. Begins when it runs again: what leaving idle takes is left out."""
+    fd = os.eventfd(0)
+    shared = memoryview(mmap(-1, 4096)).cast("q")
+    if not (sleeper := os.fork()):
+        os.sched_setaffinity(0, {place.server_cpu})
+        _sleep_and_work(fd, shared, len(gaps_us) * place.samples)
+        os._exit(0)
+    os.sched_setaffinity(0, {place.other_cpu})
+    order = [*range(len(gaps_us))] * place.samples
+    Random(1).shuffle(order)
+    series: Series = [[] for _ in gaps_us]
+    for i in order:
+        _wake(fd, shared, gaps_us[i] * 1000)
+        series[i].append(float(shared[_CPU]))
+    os.waitpid(sleeper, 0)
+    return series
+
+
+@probe(
+    *(f"cold_execution|gap={gap_us}us" for gap_us in LONG_GAPS_US),
+    arguments=[LONG_GAPS_US], samples=60, needs=[TWO_CORES], quick=False,
+)  # fmt: skip
+def cold_execution_after_long(place: Place, *gaps_us: int) -> Series:
+    """The same after gaps that take their time."""
+    return cold_execution(place, *gaps_us)
+
+
+def _sleep_and_work(fd: int, shared: "memoryview[int]", times: int) -> None:
+    sender, receiver = connected()
+    table: dict[int, deque[tuple[int, ...]]] = {}
+
+    def work() -> int:
+        begun_ns = thread_time_ns()
+        sender.send(_LAYOUT.pack(*range(_FIELDS)))
+        fields = _LAYOUT.unpack(receiver.recv(65_536))
+        queue = table.setdefault(fields[1], deque())
+        queue.append(fields)
+        if len(queue) > _FIELDS:
+            queue.popleft()
+        return thread_time_ns() - begun_ns
+
+    for _ in range(times):
+        hot_ns = median(work() for _ in range(_HOT_ROUNDS))
+        shared[_ASLEEP] = perf_counter_ns()
+        os.read(fd, 8)
+        cold_ns = work()
+        shared[_CPU] = max(0, cold_ns - round(hot_ns))
+        shared[_WOKEN] = perf_counter_ns()
+        shared[_ASLEEP] = 0

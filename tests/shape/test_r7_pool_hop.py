@@ -79,8 +79,10 @@ def test_the_hop_is_shorter_on_one_core_and_longer_across_idle_cores() -> None:
 
 
 def test_the_hop_costs_the_same_whatever_the_size() -> None:
-    for size in ("1MiB", "16MiB"):
-        assert hop_ns(size) == pytest.approx(hop_ns("64KiB"), rel=0.1)
+    assert hop_ns("1MiB") == pytest.approx(hop_ns("64KiB"), rel=0.1)
+    # A worker that has run for 4 ms is preempted by the loop that it wakes: a switch more.
+    more_ns = hop_ns("16MiB") - hop_ns("64KiB")
+    assert 0 <= more_ns < 1.2 * REFERENCE.context_switch_ns
     assert price_ns("pool", "1MiB") < 1.3 * price_ns("inline", "1MiB")  # published: 1.28
 
 

@@ -210,6 +210,8 @@ class Costs:
     """The same as `message`, for a program in CPython."""
     cpython_exception_ns: int
     """Raising and catching one, as EAGAIN does."""
+    cpython_ask_ns: int
+    """What a program in CPython does to ask the next of many sockets, besides the call."""
     cpython_event_ns: int
     """Making one (descriptor, event) pair of a readiness answer."""
     cpython_thread_start_ns: int

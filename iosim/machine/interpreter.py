@@ -366,6 +366,7 @@ class CPythonKernel(Kernel):
         costs = self.costs
         return (
             super().ask_ns()
+            + costs.cpython_ask_ns
             + costs.cpython_call_ns
             + 2 * costs.cpython_lock_ns
             + costs.cpython_exception_ns

@@ -219,6 +219,7 @@ GROUPS: tuple[Group, ...] = (
             "cpython_fork",
             "cpython_coroutine_switch",
             "cpython_queue_operation",
+            "cpython_ask",
             "cpython_uring_sqe",
             "cpython_uring_cqe",
             "cpython_siginfo",

@@ -4,9 +4,14 @@ Validated by: tests/calibration/test_probes.py
 """
 
 import socket
+from types import SimpleNamespace
+from typing import Any
 
 from iosim.calibration.probes.registry import Place, Series, native, probe
 from iosim.calibration.probes.timing import in_turns, timed
+from iosim.real.handler import Jobs
+from iosim.real.kernel import Kernel, Socket
+from iosim.real.servers import nonblocking
 
 native(
     __name__, "tcp_loopback", "tcp_lo_send|{0}B", "tcp_lo_recv|{0}B",
@@ -66,3 +71,25 @@ def recv_eagain(place: Place) -> Series:
     end.setblocking(False)
     statement = "try: recv(64)\nexcept BlockingIOError: pass"
     return timed(place, 200, statement, recv=end.recv, _other=_other)
+
+
+@probe("recv_EAGAIN_round|n={0}", arguments=[(16,)])
+def recv_eagain_round(place: Place, n: int) -> Series:
+    """The real server's next ask, of n connections in turn, which all have nothing to say."""
+    ring = nonblocking.Ring()
+    ends = [connected() for _ in range(n)]
+    for end, _ in ends:
+        asked = Socket(end, 64)
+        asked.nonblocking = True
+        ring.add(asked)
+    machine = SimpleNamespace(
+        table=(), plan=SimpleNamespace(columns=1, request_bytes=64), running=[]
+    )
+    jobs: Any = Jobs(Kernel(machine), None, None, None)  # type: ignore[arg-type]
+
+    def ask() -> None:
+        asked = ring.ask_next()
+        if asked is not None:  # None once a round
+            jobs.on_readable(asked)
+
+    return timed(place, 10 * (n + 1), "ask()", ask=ask, ends=ends)

@@ -122,6 +122,7 @@ class Clients:
         self.offered = self.answered = self.refused = self.timed_out = 0
         # Requests that have been offered; of those that have ended some are still there.
         self._begun: list[Request] = []
+        self._most_begun = COUNT_EVERY
         # Called with each request that has ended, however it ended, and when.
         self.on_ended: Callable[[Request, int], None] | None = None
         self._env = machine.env
@@ -227,7 +228,9 @@ class Clients:
             self._expect(request, intended_ns + self.timeout_ns)
         if not number % COUNT_EVERY:
             self._recorder.count()
-            self._forget_ended()
+            if len(self._begun) > self._most_begun:
+                self._forget_ended()
+                self._most_begun = 2 * len(self._begun) + COUNT_EVERY
         return request
 
     def _queue(self, request: Request, client: Client) -> None:

@@ -66,6 +66,8 @@ from iosim.units import (
 )
 
 HOW = ("measured", "fitted", "derived", "literature", "assumed")
+AS_FAST_AS_IT_ANSWERS = "most"
+"""The rate of a run of `fitted_on` at saturation."""
 SHIPPED_FOLDER = Path(__file__).parent / "profiles"
 
 _Path = tuple[str | int, ...]
@@ -77,12 +79,16 @@ def _name(text: object) -> str:
     raise Mismatch("a name", shown(text))
 
 
+def _rate(text: object) -> float | None:
+    return None if text == AS_FAST_AS_IT_ANSWERS else parse_rate(text)
+
+
 _RUN: Mapping[str, tuple[str, Callable[[object], object]]] = {
     "model": ("model", _name),
     "runtime": ("runtime", _name),
     "connections": ("connections", parse_count),
     "demand": ("demand_ns", parse_duration),
-    "rate": ("rate_per_s", parse_rate),
+    "rate": ("rate_per_s", _rate),
 }
 """How a run of `fitted_on` is written."""
 
@@ -114,7 +120,8 @@ class FittedOn:
     runtime: str
     connections: int
     demand_ns: int
-    rate_per_s: float
+    rate_per_s: float | None
+    """None: as fast as it answers."""
 
 
 @dataclass(frozen=True)

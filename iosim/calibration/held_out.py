@@ -3,8 +3,8 @@
     was_fitted(profile, scenario, "epoll")      # not to be scored
 
 A run counts as one that was fitted on if it is of the same model and runtime, with as many
-connections, the same work by request and nothing else, at a rate within `NEAR` of the same, or as
-fast as it answers.
+connections, the same work by request and nothing else, at a rate within `NEAR` of the same, or
+both as fast as they answer.
 
 Scope: what `fitted_on` of a profile says.
 Not done: rows are not compared: probes are no runs of servers.
@@ -21,6 +21,12 @@ NEAR = 0.25
 """Part of a rate."""
 
 
+def _alike(one_per_s: float | None, other_per_s: float | None) -> bool:
+    if one_per_s is None or other_per_s is None:
+        return one_per_s is other_per_s
+    return abs(one_per_s / other_per_s - 1) < NEAR
+
+
 def was_fitted(profile: Profile, scenario: Scenario, model: str) -> bool:
     """Whether runs of this scenario with the model of this kind were used to fit the profile."""
     options: Any = scenario.workload.options
@@ -35,6 +41,6 @@ def was_fitted(profile: Profile, scenario: Scenario, model: str) -> bool:
         and run.runtime == scenario.machine.runtime
         and run.connections == connections.total
         and run.demand_ns == round(scenario.server.mean_cpu_ns)
-        and (rate is None or abs(rate / run.rate_per_s - 1) < NEAR)
+        and _alike(rate, run.rate_per_s)
         for run in profile.fitted_on
     )

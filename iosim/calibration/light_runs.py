@@ -2,7 +2,7 @@
 
 Each cell is a server of one core with 16 connections and 20 us of work by request: as fast as it
 answers, then asked for a fifth and for half of that. At the lowest load it sleeps before most
-requests, at the other before some; who is always asked hardly sleeps, and of that run the CPU time
+requests, at the other before some; always asked, its core never idles, and of that run the CPU time
 alone is compared. That parts what a sleep costs from what a message does. Repetitions are
 interleaved: all cells, then all cells again, so that a mood of the machine meets every cell. A run
 that something else disturbed, still after so many attempts, is not fitted on.
@@ -127,7 +127,9 @@ def observe(effort: Effort, progress: Callable[[], None] | None = None) -> Light
             Observed(
                 cell(model, runtime, load, rate, duration_ms, seed=1),
                 {m: tuple(run[m] for run in runs if m in run) for m in FLOORS},
-                FittedOn(model, runtime, CONNECTIONS, DEMAND_NS, rate),
+                FittedOn(
+                    model, runtime, CONNECTIONS, DEMAND_NS, None if load == SATURATION else rate
+                ),
             )
         )
     return found

@@ -5,7 +5,7 @@
 A parameter is a factor on a few costs together: those that behave otherwise inside a running
 server than in a probe's loop, or that no probe can see. What was observed are a few real runs at
 light load, where nobody waits for anybody and a run says what each of its steps costs, and at
-saturation, where nobody sleeps. The prediction is the simulation of the same scenarios with the
+saturation, where no core idles. The prediction is the simulation of the same scenarios with the
 same random numbers for every value of the parameters (common random numbers), so that differences
 are the parameters' doing; its derivatives are differences over `STEP`. Residuals are
 (log observed - log simulated) / sigma, and each parameter has a lognormal prior around 1.

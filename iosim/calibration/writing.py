@@ -20,7 +20,7 @@ from iosim.calibration.macro import Factor, InSitu
 from iosim.calibration.solving import Fitted, Solved
 from iosim.host_noise import MILLION, UNKNOWN, HostNoise, Quantiles
 from iosim.machine.costs import Table
-from iosim.profile import CostEntry, FittedOn, Profile
+from iosim.profile import AS_FAST_AS_IT_ANSWERS, CostEntry, FittedOn, Profile
 from iosim.units import (
     canonical_duration,
     canonical_fraction,
@@ -152,7 +152,7 @@ def _run(run: FittedOn) -> dict[str, Any]:
         "runtime": run.runtime,
         "connections": run.connections,
         "demand": canonical_duration(run.demand_ns),
-        "rate": canonical_rate(run.rate_per_s),
+        "rate": AS_FAST_AS_IT_ANSWERS if run.rate_per_s is None else canonical_rate(run.rate_per_s),
     }
 
 

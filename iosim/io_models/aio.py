@@ -11,7 +11,8 @@ file, a name lookup: getaddrinfo_a(3)) is made by a helper, too.
 
 With `notify: thread` every result starts a new thread that runs the callback.
 
-Not modelled: lio_listio, aio_cancel, helpers that end when idle.
+Not modelled: lio_listio, aio_cancel, helpers that end when idle. (The real twins' helpers for
+calls that only block are their own, with a mutex of their own.)
 Source: aio(7); glibc 2.36 rt/aio_misc.c (a blocking read in a helper thread), aio_sigqueue.c.
 Validated by: tests/conformance, tests/timeline/test_models.py
 """
@@ -95,6 +96,10 @@ class Aio:
 
     def submit(self, kernel: Kernel, block: "Read | BlockingCall") -> Program:
         """aio_read(3): have a helper perform `block`, and return at once."""
+        return kernel.call_library(partial(self.enqueue, block=block))
+
+    def enqueue(self, kernel: Kernel, block: "Read | BlockingCall") -> Program:
+        """What the library does for that."""
         yield from kernel.lock(self.mutex)
         kernel.operate_queue()
         if isinstance(block, BlockingCall):

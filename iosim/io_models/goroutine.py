@@ -892,4 +892,4 @@ class Runtime:
         worker = processor.worker
         assert worker is not None
         processor.preempt = True
-        yield from kernel.sigqueue(worker.kernel.thread, worker.signals, None)
+        yield from kernel.tgkill(worker.kernel.thread, worker.signals)

@@ -177,12 +177,12 @@ class Calls:
     def paying_for_wake_ups(self, label: str) -> Iterator[None]:
         """Owe what waking costs for each thread that is woken by what is done meanwhile."""
         machine, costs = self.machine, self.costs
-        woken = machine.wakeups
-        idle = any(core.is_idle for core in machine.cores)
+        woken, idle = machine.wakeups, machine.idle_cores_woken
         yield
-        if woken := machine.wakeups - woken:
-            ns = costs.wake_up_ns + (costs.wake_up_idle_core_ns if idle else 0)
-            self.thread.charge(SYSCALL, woken * ns, label)
+        ns = (machine.wakeups - woken) * costs.wake_up_ns
+        ns += (machine.idle_cores_woken - idle) * costs.wake_up_idle_core_ns
+        if ns:
+            self.thread.charge(SYSCALL, ns, label)
 
     def return_to_user(self) -> Generator[Any, Any, None]:
         """Let whoever was woken preempt, before the program's next step."""

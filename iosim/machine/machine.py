@@ -69,6 +69,7 @@ SYSCALLS = (
     "sendto",
     "setsockopt",
     "socket",
+    "tgkill",
     "timer_settime",
     "write",
 )
@@ -134,6 +135,7 @@ class Machine:
         self.involuntary = 0
         self.migrations = 0
         self.wakeups = 0
+        self.idle_cores_woken = 0
         self.coroutine_switches = 0
         self.waits = 0
         self.wait_events = 0
@@ -245,7 +247,10 @@ class Machine:
         thread.since_ns = thread.woken_ns = now
         if self.trace is not None:
             self.trace.woke(thread, now)
-        self.place(thread).accept(thread)
+        core = self.place(thread)
+        if core.is_idle:
+            self.idle_cores_woken += 1
+        core.accept(thread)
 
     def place(self, thread: Thread) -> Core:
         """The core on which a woken thread will be queued."""

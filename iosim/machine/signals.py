@@ -153,13 +153,25 @@ class SignalCalls(Calls):
 
     def sigqueue(self, thread: Thread, signals: Signals, value: Any) -> Generator[Any, Any, None]:
         """Send a signal with `value` to `thread`; sigqueue(3) says who it is from."""
+        return self._raise_by(("getpid", "getuid", "rt_sigqueueinfo"), thread, signals, value)
+
+    def tgkill(self, thread: Thread, signals: Signals) -> Generator[Any, Any, None]:
+        """Send a signal to `thread` of this process."""
+        return self._raise_by(("getpid", "tgkill"), thread, signals, None)
+
+    def _raise_by(
+        self, calls: tuple[str, ...], thread: Thread, signals: Signals, value: Any
+    ) -> Generator[Any, Any, None]:
         costs, own = self.costs, self.thread
-        for call, ns in (("getpid", 0), ("getuid", 0), ("rt_sigqueueinfo", costs.signal_send_ns)):
+        *before, sending = calls
+        for call in before:
             self.syscalls[call] += 1
-            own.charge(ENTRY, costs.syscall_ns + ns, call)
+            own.charge(ENTRY, costs.syscall_ns, call)
+        self.syscalls[sending] += 1
+        own.charge(ENTRY, costs.syscall_ns + costs.signal_send_ns, sending)
         if own.debt_ns:
             yield RUN
-        with self.paying_for_wake_ups("rt_sigqueueinfo"):
+        with self.paying_for_wake_ups(sending):
             raise_signal(thread, signals, value)
         yield from self.return_to_user()
 

@@ -21,7 +21,7 @@ from iosim.report.layout import WIDTH
 from iosim.units import canonical_fraction, canonical_rate
 
 if TYPE_CHECKING:
-    from iosim.profile import CostEntry, Profile
+    from iosim.profile import CostEntry, FittedOn, Profile
 
 
 def of_profile(name: str) -> str:
@@ -68,10 +68,14 @@ def _besides(profile: "Profile") -> Iterator[str]:
     if profile.fitted_on:
         runs = (
             f"{run.model} ({run.runtime}, {run.connections} connections, "
-            f"{_exact(run.demand_ns, 'ns')}, {canonical_rate(run.rate_per_s)})"
+            f"{_exact(run.demand_ns, 'ns')}, {_rate(run)})"
             for run in profile.fitted_on
         )
         yield f"fitted on: {', '.join(runs)}"
+
+
+def _rate(run: FittedOn) -> str:
+    return "saturation" if run.rate_per_s is None else canonical_rate(run.rate_per_s)
 
 
 def one(name: str, cost: str) -> str:

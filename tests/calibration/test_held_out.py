@@ -20,7 +20,15 @@ def changed(**parts: Any) -> Scenario:
 
 def test_what_was_fitted_on_is_known() -> None:
     assert was_fitted(PROFILE, LIGHT, "epoll")
-    assert was_fitted(PROFILE, cell("epoll", "native", 1.0, 5_200.0, 100, seed=1), "epoll")
+
+
+def test_saturation_is_a_run_of_its_own() -> None:
+    saturated = cell("epoll", "native", 1.0, 5_200.0, 100, seed=1)
+    assert not was_fitted(PROFILE, saturated, "epoll")
+    fitted = replace(PROFILE, fitted_on=(FittedOn("epoll", "native", 16, 20_000, None),))
+    assert was_fitted(fitted, saturated, "epoll")
+    assert not was_fitted(fitted, LIGHT, "epoll")
+
     assert not was_fitted(load("reference"), LIGHT, "epoll")
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from bench import round_costs
 
+from iosim.io_models import aio
+from iosim.machine.kernel import Kernel
 from iosim.record import Record
 from iosim.scenario import from_data
 from iosim.simulation import run_once
@@ -34,9 +36,10 @@ COSTS = round_costs(
 )
 
 
-def run(model: str, options: dict[str, Any] | None = None, **server: Any) -> Record:
+def run(model: str, options: dict[str, Any] | None = None, cores: int = 1, **server: Any) -> Record:
     scenario = from_data(
         {
+            "machine": {"cores": cores},
             "workload": {
                 "open": {"rate": "100/s", "arrivals": "deterministic", "connections": {"total": 3}}
             },
@@ -248,3 +251,25 @@ def test_two_readers_share_one_helper_if_there_is_only_one() -> None:
     one = run_once(scenario, scenario.models[0], COSTS, 0)
     assert one.completed < one.offered
     assert one.in_flight > 0
+
+
+def test_glibcs_aio_notifies_with_its_mutex_in_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[aio.Aio] = []
+    begin, notify = aio.Aio.__init__, Kernel.sigqueue
+
+    def beginning(self: aio.Aio, *given: Any) -> None:
+        begin(self, *given)
+        found.append(self)
+
+    def sigqueue(self: Kernel, *given: Any) -> Any:
+        owners.append(found[0].mutex.owner)
+        helpers.append(self.thread)
+        return notify(self, *given)
+
+    owners: list[Any] = []
+    helpers: list[Any] = []
+    monkeypatch.setattr(aio.Aio, "__init__", beginning)
+    monkeypatch.setattr(Kernel, "sigqueue", sigqueue)
+    run("aio")
+    assert len(owners) == REQUESTS
+    assert owners == helpers

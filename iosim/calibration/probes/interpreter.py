@@ -63,8 +63,8 @@ def condition_notify(place: Place) -> Series:
     waiters: deque[Any] = condition._waiters  # type: ignore[attr-defined]
     samples = []
     for _ in range(place.samples):
-        for _ in range(_NOTIFIED):
-            waiting = threading.Lock()
+        kept = [threading.Lock() for _ in range(_NOTIFIED)]
+        for waiting in kept:
             waiting.acquire()
             waiters.append(waiting)
         begun_ns = time.perf_counter_ns()

@@ -11,6 +11,7 @@ from time import perf_counter_ns
 
 from iosim.calibration.probes.needs import IO_URING, LIBURING
 from iosim.calibration.probes.registry import Impossible, Place, Series, native, probe
+from iosim.calibration.probes.sockets import connected
 from iosim.real.kernel import Refused
 from iosim.real.servers.io_uring import PREP, RECV, Sqe, Uring
 
@@ -51,10 +52,10 @@ def _fill(ring: Uring, ends: list[socket.socket]) -> None:
 
 @probe("io_uring_sqe|recv", "io_uring_recv|batch=32", samples=40, needs=[IO_URING, LIBURING])
 def receive_by_liburing(place: Place) -> Series:
-    """An SQE, to receive a message; and 32 of them submitted, where the messages are there, and
-    their CQEs taken. Both are per sample of 32, the first divided by them."""
+    """An SQE, to receive a message by TCP; and 32 of them made, submitted, where the messages are
+    there, and their CQEs taken, all in all."""
     ring = _ring()
-    pairs = [socket.socketpair() for _ in range(_BATCH)]
+    pairs = [connected() for _ in range(_BATCH)]
     ends = [end for end, _ in pairs]
     filling, receiving = [], []
     for _ in range(place.samples + 1):

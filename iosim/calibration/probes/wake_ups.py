@@ -126,7 +126,7 @@ _HOT_ROUNDS = 20
 def cold_execution(place: Place, *gaps_us: int) -> Series:
     """CPU time that a program in CPython takes longer for a message, sent and received by TCP,
     taken apart and put together, after its core has idled than when it did the same just
-    before. Begins when it runs again: what leaving idle takes is left out."""
+    before. Begins when it runs Python again: leaving idle, and the way back, are left out."""
     fd = os.eventfd(0)
     shared = memoryview(mmap(-1, 4096)).cast("q")
     if not (sleeper := os.fork()):
@@ -172,6 +172,6 @@ def _sleep_and_work(fd: int, shared: "memoryview[int]", times: int) -> None:
         shared[_ASLEEP] = perf_counter_ns()
         os.read(fd, 8)
         cold_ns = work()
-        shared[_CPU] = max(0, cold_ns - round(hot_ns))
+        shared[_CPU] = cold_ns - round(hot_ns)
         shared[_WOKEN] = perf_counter_ns()
         shared[_ASLEEP] = 0

@@ -5,6 +5,7 @@ Not done: nothing is worked out here.
 Validated by: tests/cli/test_profile_command.py
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from math import exp
 from typing import TYPE_CHECKING, Any
@@ -82,7 +83,10 @@ def _in_situ(calibration: "Calibration") -> Iterable[Table]:
         for factor in in_situ.factors
     )
     columns = tuple(map(Column, ("inside a server", "factor", "error", "known", "correlated")))
-    runs = ", ".join(f"{run.model} ({run.runtime})" for run in in_situ.runs)
+    cells = Counter(f"{run.model} ({run.runtime})" for run in in_situ.runs)
+    runs = ", ".join(
+        f"{name} at {count} load{'s' if count > 1 else ''}" for name, count in cells.items()
+    )
     note = f"Fitted on {in_situ.repetitions} runs each of {runs}: no test of this profile."
     yield Table("Factors on costs inside a running server", columns, rows, (note,))
 

@@ -2,7 +2,7 @@
 
     validation.json    everything: both sides' figures of every cell, and what they come to
     validation.csv     a line for each figure
-    validation.md      the tables; between `BEGIN` and `END` of a page that has these lines
+    validation.md      the tables of a terminal; between `BEGIN` and `END` of a page that has these lines
     validation.png     a picture (plot.py), .svg as well
 
 Scope: which format it is, the name's extension says.
@@ -35,7 +35,7 @@ END = "<!-- validation: end -->"
 SCHEMA_VERSION = 1
 
 CELLS_MOST = 16
-"""Of more cells only what they come to is printed; every figure is in the files."""
+"""Of more cells only what they come to is told; every figure is in the files of data."""
 
 
 def to_text(assessment: Assessment, quiet: bool = False) -> str:
@@ -49,9 +49,11 @@ def to_text(assessment: Assessment, quiet: bool = False) -> str:
 
 
 def to_markdown(assessment: Assessment) -> str:
-    """What it comes to first, then every cell."""
+    """What it comes to first, then the cells, if they are few."""
     parts = ["\n".join(f"- {escaped(text)}" for text in sentences(assessment))]
-    parts += map(markdown_table, [*summary_tables(assessment), *cell_tables(assessment)])
+    few = len(assessment.validation.comparisons) <= CELLS_MOST
+    cells = cell_tables(assessment) if few else ()
+    parts += map(markdown_table, [*summary_tables(assessment), *cells])
     return "\n\n".join(parts) + "\n"
 
 

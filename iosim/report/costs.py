@@ -74,7 +74,7 @@ def _besides(profile: "Profile") -> Iterator[str]:
         yield f"fitted on: {', '.join(runs)}"
 
 
-def _rate(run: FittedOn) -> str:
+def _rate(run: "FittedOn") -> str:
     return "saturation" if run.rate_per_s is None else canonical_rate(run.rate_per_s)
 
 

@@ -2,7 +2,7 @@
 
     validation.json    everything: both sides' figures of every cell, and what they come to
     validation.csv     a line for each figure
-    validation.md      the tables of a terminal; between `BEGIN` and `END` of a page that has these lines
+    validation.md      the tables of a terminal; between `BEGIN` and `END` of a page that has these
     validation.png     a picture (plot.py), .svg as well
 
 Scope: which format it is, the name's extension says.

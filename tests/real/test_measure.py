@@ -360,6 +360,20 @@ def test_no_syscalls_where_the_second_run_fails(monkeypatch: pytest.MonkeyPatch)
     )
 
 
+def test_where_nothing_was_counted_it_is_tried_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def count(pid: int) -> Any:
+        tried.append(pid)
+        raise syscalls.NothingCounted(f"nothing, {len(tried)} times")
+
+    monkeypatch.setattr(syscalls, "counter", count)
+    with nothing_left():
+        (model,) = measure(scenario(), count_syscalls=True)
+    assert len(tried) == 2 * len(model.records)
+    assert "not counted: nothing, 2 times" in str(model.undefined("syscalls_per_request"))
+
+
 # ----------------------------------------------------------------------- shipped scenarios
 
 SCENARIOS = sorted((ROOT / "scenarios").glob("*.yaml"))

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from iosim.real import syscalls
-from iosim.real.syscalls import Unavailable, counter, read_perf, read_strace
+from iosim.real.syscalls import NothingCounted, Unavailable, counter, read_perf, read_strace
 
 PERF = """\
 # started on Mon Nov 23 13:04:51 2026
@@ -105,3 +105,17 @@ def test_too_many_threads_are_left_to_nobody(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(syscalls, "_threads", lambda pid: 1_000_000)
     with pytest.raises(Unavailable, match="1,000,000 threads are too many|not installed"):
         counted()
+
+
+def test_that_perf_has_counted_nothing_is_said_and_is_no_zero(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(syscalls, "read_perf", lambda text: {})
+    try:
+        found = counted()
+    except NothingCounted as reason:
+        assert str(reason) == "perf: it counted nothing"
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+    else:
+        assert found.by == "strace"  # where perf may not

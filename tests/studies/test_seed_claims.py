@@ -166,8 +166,8 @@ def test_the_interpreter_lock_costs_all_cores_but_one() -> None:
     one, four, sixteen, native = (
         mean(results["blocking"], "throughput_per_s") for results in study("interpreter_lock")
     )
-    assert four < 1.02 * one
-    assert sixteen < 1.02 * one
+    assert four <= one
+    assert sixteen <= one
     assert native > 10 * one
 
 

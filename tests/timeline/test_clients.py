@@ -6,7 +6,7 @@ from typing import Any
 
 from bench import Bench
 
-from iosim.clients import SETTLING_NS, Clients
+from iosim.clients import COUNT_EVERY, SETTLING_NS, Clients
 from iosim.machine.kernel import Kernel
 from iosim.machine.request import ANSWERED, REFUSED, TIMED_OUT, Request
 from iosim.machine.sockets import Socket
@@ -224,3 +224,14 @@ def test_what_is_under_way_at_the_end_is_in_flight() -> None:
     site.bench.run(site.start_ns + 130)
     assert site.fates() == (4, 1, 0, 0, 3)
     assert list(site.requests) == [0]
+
+
+def test_requests_that_have_ended_are_forgotten_on_the_way() -> None:
+    site = Site(connections=4)
+    requests = 5 * COUNT_EVERY
+    for number in range(requests):
+        site.ask(number * 1_000, client=number % 4)
+    site.bench.run(site.start_ns + requests * 1_000)
+    # Nobody has asked who is under way: what has ended was thrown out all the same.
+    assert len(site.clients._begun) <= 2 * COUNT_EVERY
+    assert site.fates() == (requests, requests, 0, 0, 0)

@@ -7,6 +7,7 @@ Validated by: tests/calibration/test_probes.py
 
 import os
 from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from mmap import mmap
 from random import Random
 from statistics import median
@@ -70,23 +71,35 @@ def wake_random_gap(place: Place, *gaps_us: int) -> Series:
     """Wake-ups of another process' read at random gaps, for where there is no compiler: until it
     runs, the CPU time it is charged with, and the waker's. A few hundred ns of CPython and of
     reading clocks are in each."""
+    series: Series = [[] for _ in range(3 * len(gaps_us))]
+    for i, told in _wake_another(place, gaps_us, _WIDTH, _sleep):
+        for part, sample in enumerate(told):
+            series[3 * i + part].append(float(sample))
+    return series
+
+
+def _wake_another(
+    place: Place,
+    gaps_us: Sequence[int],
+    width: float,
+    sleep: Callable[[int, "memoryview[int]", int], None],
+) -> Iterator[tuple[int, tuple[int, int, int]]]:
+    """Wake another process, which does `sleep`, after each of the gaps, in a random order, as often
+    as there are to be samples: which of them it was, and what `_wake` tells."""
     fd = os.eventfd(0)
     shared = memoryview(mmap(-1, 4096)).cast("q")
     if not (sleeper := os.fork()):
         os.sched_setaffinity(0, {place.server_cpu})
-        _sleep(fd, shared, len(gaps_us) * place.samples)
+        sleep(fd, shared, len(gaps_us) * place.samples)
         os._exit(0)
     os.sched_setaffinity(0, {place.other_cpu})
     random = Random(1)
     order = [*range(len(gaps_us))] * place.samples
     random.shuffle(order)
-    series: Series = [[] for _ in range(3 * len(gaps_us))]
     for i in order:
-        gap_ns = round(gaps_us[i] * 1000 * random.uniform(1 - _WIDTH, 1 + _WIDTH))
-        for part, sample in enumerate(_wake(fd, shared, gap_ns)):
-            series[3 * i + part].append(float(sample))
+        gap_ns = round(gaps_us[i] * 1000 * random.uniform(1 - width, 1 + width))
+        yield i, _wake(fd, shared, gap_ns)
     os.waitpid(sleeper, 0)
-    return series
 
 
 def _sleep(fd: int, shared: "memoryview[int]", times: int) -> None:
@@ -127,20 +140,9 @@ def cold_execution(place: Place, *gaps_us: int) -> Series:
     """CPU time that a program in CPython takes longer for a message, sent and received by TCP,
     taken apart and put together, after its core has idled than when it did the same just
     before. Begins when it runs Python again: leaving idle, and the way back, are left out."""
-    fd = os.eventfd(0)
-    shared = memoryview(mmap(-1, 4096)).cast("q")
-    if not (sleeper := os.fork()):
-        os.sched_setaffinity(0, {place.server_cpu})
-        _sleep_and_work(fd, shared, len(gaps_us) * place.samples)
-        os._exit(0)
-    os.sched_setaffinity(0, {place.other_cpu})
-    order = [*range(len(gaps_us))] * place.samples
-    Random(1).shuffle(order)
     series: Series = [[] for _ in gaps_us]
-    for i in order:
-        _wake(fd, shared, gaps_us[i] * 1000)
-        series[i].append(float(shared[_CPU]))
-    os.waitpid(sleeper, 0)
+    for i, (_, colder_ns, _) in _wake_another(place, gaps_us, 0, _sleep_and_work):
+        series[i].append(float(colder_ns))
     return series
 
 

@@ -291,9 +291,9 @@ class Jobs:
                 yield from kernel.close(socket)
         if request is None:
             return False
-        amounts = request.amounts
-        for index in range(request.next_step, request.last_step):
-            kind, device = request.steps[index]
+        steps, amounts = request.steps, request.amounts
+        for index in range(request.next_step, len(steps)):
+            kind, device = steps[index]
             amount = amounts[index]
             if self._cancel and (yield from self._server.gave_up(kernel, request)):
                 return True

@@ -123,13 +123,14 @@ def act_ahead(env: Clock, until_ns: int) -> bool:
                 break
             continue
         alarm._scheduled_ns = ACTING_NS
+        action = alarm._action
         number = next(ids)
         place = place or number
         while True:
             env._now = at_ns
             if alarm.due_ns == at_ns:
                 alarm.due_ns = NEVER
-                alarm._action()
+                action()
             due_ns = alarm.due_ns
             if due_ns >= until_ns or (heap and heap[0][0] <= due_ns):
                 break

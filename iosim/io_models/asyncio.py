@@ -26,6 +26,7 @@ sock_sendall, _SelectorSocketTransport: max_size), streams.py (StreamReader), Li
 Validated by: tests/timeline/test_coroutine_flavours.py, tests/conformance
 """
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator
 from functools import partial
@@ -65,7 +66,7 @@ def main(kernel: Kernel, server: Server, options: Options) -> Program:
 # ------------------------------------------------------- what the programmer writes
 
 
-def converse(loop: "Loop", connection: Socket) -> Program:
+def converse(loop: "TaskLoop", connection: Socket) -> Program:
     """Serve one connection to its end."""
     stream = yield from loop.open(connection)
     while True:
@@ -77,7 +78,7 @@ def converse(loop: "Loop", connection: Socket) -> Program:
     yield from stream.close()
 
 
-def handle(loop: "Loop", request: Request) -> Program:
+def handle(loop: "TaskLoop", request: Request) -> Program:
     """Go through all steps of `request`; other tasks run while one awaits."""
     kernel, server = loop.kernel, loop.server
     for (kind, device), amount in zip(request.steps, request.amounts, strict=True):
@@ -115,14 +116,42 @@ class Await:
 AWAIT: Final = Await()
 
 
-class Stream:
+class StreamReader:
+    """What a loop has read and a task has not taken yet."""
+
+    def __init__(self, loop: "TaskLoop") -> None:
+        self._loop = loop
+        self._buffer: deque[Any] = deque()
+        self._waiter: Program | None = None
+
+    def feed(self, message: Any) -> None:
+        """The loop has read `message`: wake the task that waits for it. Plain call."""
+        loop = self._loop
+        loop.charge(loop.costs.asyncio_feed_ns, "feed the stream")
+        loop.lay_down(message)
+        self._buffer.append(message)
+        if self._waiter is not None:
+            loop.resume_soon(self._waiter)
+            self._waiter = None
+
+    def read(self) -> Generator[Any, Any, Any]:
+        """The next message; other tasks run until all of it is in the buffer."""
+        while True:
+            if not self._buffer:
+                self._waiter = self._loop.task
+                yield AWAIT
+            message = self._buffer.popleft()
+            if message is not PARTIAL:
+                return self._loop.take_up(message)
+
+
+class Stream(StreamReader):
     """A StreamReader and StreamWriter: the loop reads, the task takes from the buffer."""
 
     def __init__(self, loop: "Loop", socket: Socket) -> None:
+        super().__init__(loop)
         self.loop = loop
         self.socket = socket
-        self.buffer: deque[Any] = deque()
-        self.waiter: Program | None = None
 
     def open(self) -> Program:
         """Have the loop read from now on."""
@@ -137,22 +166,7 @@ class Stream:
         if message is EOF:
             yield from loop.remove_reader(self.socket)
         loop.charge(loop.costs.asyncio_stream_ns, "transport and protocol")
-        loop.charge(loop.costs.asyncio_feed_ns, "feed the stream")
-        loop.lay_down(message)
-        self.buffer.append(message)
-        if self.waiter is not None:
-            loop.resume_soon(self.waiter)
-            self.waiter = None
-
-    def read(self) -> Generator[Any, Any, Any]:
-        """The next message; other tasks run until all of it is in the buffer."""
-        while True:
-            if not self.buffer:
-                self.waiter = self.loop.task
-                yield AWAIT
-            message = self.buffer.popleft()
-            if message is not PARTIAL:
-                return self.loop.take_up(message)
+        self.feed(message)
 
     def write(self, message: Any, size_bytes: int) -> Generator[Any, Any, None]:
         """Send at once, as the transport does while its own buffer is empty; drain the rest."""
@@ -271,26 +285,104 @@ class Unsent:
 Handle = Callable[[], Program]
 
 
-class Loop:
-    """The event loop of one thread."""
+class TaskLoop(ABC):
+    """An event loop's tasks, and the queue of handles through which it runs them."""
 
-    def __init__(self, kernel: Kernel, server: Server, options: Options) -> None:
+    def __init__(
+        self, kernel: Kernel, server: Server, handle_ns: int, resume_ns: int, task_bytes: int
+    ) -> None:
         self.kernel = kernel
         self.server = server
         self.costs = kernel.costs
-        self._streams = options.api == "streams"
-        self._task_bytes = self.costs.asyncio_task_memory_bytes
+        self._handle_ns = handle_ns
+        self._resume_ns = resume_ns
+        self._task_bytes = task_bytes
         # The task that runs.
         self.task: Program | None = None
         self._ready: deque[Handle] = deque()
-        self._readers: dict[Socket, Handle] = {}
-        self._writers: dict[Socket, Handle] = {}
-        self._timers: list[tuple[int, int, Program]] = []
-        self._epoll: Any = None
+
+    @property
+    def running(self) -> Program:
+        """The task that runs."""
+        assert self.task is not None
+        return self.task
 
     def charge(self, ns: int, label: str) -> None:
         """Owe time in the loop's own code. Plain call."""
         self.kernel.thread.charge(USER, ns, label)
+
+    def start_task(self, task: Program) -> None:
+        """Let `task` begin in the next pass. Plain call."""
+        self.kernel.machine.memory.take("coroutines", self._task_bytes)
+        self.resume_soon(task)
+
+    def call_soon(self, handle: Handle) -> None:
+        """Run `handle` in the next pass. Plain call."""
+        self.charge(self._handle_ns, "a handle")
+        self._ready.append(handle)
+
+    def resume_soon(self, task: Program) -> None:
+        """Let `task` go on in the next pass. Plain call."""
+        self._ready.append(partial(self._step, task))
+
+    def run_ready(self) -> Program:
+        """Run the handles that are ready; what these add is for the next pass."""
+        for _ in range(len(self._ready)):
+            yield from self._ready.popleft()()
+
+    def _step(self, task: Program) -> Program:
+        """Run `task` until it awaits something or ends; with its handle."""
+        self.kernel.switch_coroutine(self._resume_ns)
+        self.task = task
+        value = None
+        try:
+            while True:
+                wanted: Any = task.send(value)
+                if wanted is AWAIT:
+                    return
+                value = yield wanted
+        except StopIteration:
+            self.kernel.machine.memory.give_back("coroutines", self._task_bytes)
+
+    @abstractmethod
+    def open(self, socket: Socket) -> Generator[Any, Any, Any]:
+        """Read and write `socket` from tasks, by what this gives back."""
+
+    @abstractmethod
+    def sleep(self, request: Request, ns: int) -> Generator[Any, Any, None]:
+        """Let other tasks run for `ns`."""
+
+    # A message that the loop has received waits for its task.
+
+    def lay_down(self, message: Any) -> None:
+        """Nobody works on `message` from now on. Plain call."""
+        if message is not EOF and message is not PARTIAL:
+            message.pause(self.kernel.now_ns)
+
+    def take_up(self, message: Any) -> Any:
+        """The running task works on `message` from now on. Plain call."""
+        if message is not EOF and message is not PARTIAL:
+            message.begin(self.kernel.thread, self.kernel.now_ns)
+        return message
+
+
+class Loop(TaskLoop):
+    """The event loop of one thread."""
+
+    def __init__(self, kernel: Kernel, server: Server, options: Options) -> None:
+        costs = kernel.costs
+        super().__init__(
+            kernel,
+            server,
+            costs.asyncio_handle_ns,
+            costs.asyncio_resume_ns,
+            costs.asyncio_task_memory_bytes,
+        )
+        self._streams = options.api == "streams"
+        self._readers: dict[Socket, Handle] = {}
+        self._writers: dict[Socket, Handle] = {}
+        self._timers: list[tuple[int, int, Program]] = []
+        self._epoll: Any = None
 
     # -------------------------------------------------------------------- the one pass
 
@@ -310,9 +402,7 @@ class Loop:
                 self.call_soon(partial(self.on_time, heappop(self._timers)[2]))
             if own_work.wanted and not self._ready:
                 yield from own_work.do_chunk(kernel)
-            # What these add is for the next pass.
-            for _ in range(len(self._ready)):
-                yield from self._ready.popleft()()
+            yield from self.run_ready()
 
     def _timeout_ns(self) -> int | None:
         if not self._timers:
@@ -320,43 +410,13 @@ class Loop:
         left_ns = max(0, self._timers[0][0] - self.kernel.now_ns)
         return -(-left_ns // MILLISECOND_NS) * MILLISECOND_NS
 
-    def call_soon(self, handle: Handle) -> None:
-        """Run `handle` in the next pass. Plain call."""
-        self.charge(self.costs.asyncio_handle_ns, "a handle")
-        self._ready.append(handle)
-
-    def resume_soon(self, task: Program) -> None:
-        """Let `task` go on in the next pass. Plain call."""
-        self._ready.append(partial(self.step, task))
-
-    def step(self, task: Program) -> Program:
-        """Run `task` until it awaits something or ends; with its handle."""
-        self.kernel.switch_coroutine(self.costs.asyncio_resume_ns)
-        self.task = task
-        value = None
-        try:
-            while True:
-                wanted: Any = task.send(value)
-                if wanted is AWAIT:
-                    return
-                value = yield wanted
-        except StopIteration:
-            self.kernel.machine.memory.give_back("coroutines", self._task_bytes)
-
     # ------------------------------------------------------------------ what tasks call
 
     def accept(self) -> Program:
         """The listener's callback: make a task for each new connection."""
         kernel, listener = self.kernel, self.server.listener
         while (connection := (yield from kernel.accept4(listener))) is not EAGAIN:
-            kernel.machine.memory.take("coroutines", self._task_bytes)
-            self.resume_soon(converse(self, connection))
-
-    @property
-    def running(self) -> Program:
-        """The task that runs."""
-        assert self.task is not None
-        return self.task
+            self.start_task(converse(self, connection))
 
     def open(self, socket: Socket) -> Generator[Any, Any, Stream | SocketCalls]:
         """Read and write `socket` from tasks."""
@@ -410,16 +470,3 @@ class Loop:
         self.resume_soon(task)
         return
         yield
-
-    # A message that the loop has received waits for its task.
-
-    def lay_down(self, message: Any) -> None:
-        """Nobody works on `message` from now on. Plain call."""
-        if message is not EOF and message is not PARTIAL:
-            message.pause(self.kernel.now_ns)
-
-    def take_up(self, message: Any) -> Any:
-        """The running task works on `message` from now on. Plain call."""
-        if message is not EOF and message is not PARTIAL:
-            message.begin(self.kernel.thread, self.kernel.now_ns)
-        return message

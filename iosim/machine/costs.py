@@ -251,6 +251,17 @@ class Costs:
     """Feeding a message to a StreamReader and reading it from there."""
     asyncio_write_ns: int
     """Writing to a transport, without sendto."""
+    # --- uvloop
+    uvloop_pass_ns: int
+    """A pass of libuv's loop, without epoll_wait and without what it runs."""
+    uvloop_handle_ns: int
+    """Making, queueing and running a handle, without what it calls."""
+    uvloop_resume_ns: int
+    """A task's step from one await to the next, with its handle."""
+    uvloop_stream_ns: int
+    """A message's way from libuv to the task: callbacks, the future that it awaits."""
+    uvloop_write_ns: int
+    """Writing to a transport, without write(2)."""
     # --- the host, if a scenario has it make noise
     stolen_length_ns: int
     """Mean of the intervals in which the host runs someone else on the core."""
@@ -271,6 +282,8 @@ class Costs:
     """A greenlet with its saved piece of the stack."""
     asyncio_task_memory_bytes: int
     """A task with its coroutines, stream and transport."""
+    uvloop_task_memory_bytes: int
+    """The same on uvloop, whose transport holds libuv's handle."""
     goroutine_memory_bytes: int
     """A goroutine's first stack and its descriptor."""
     socket_memory_bytes: int

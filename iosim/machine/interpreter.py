@@ -232,12 +232,14 @@ class CPythonKernel(Kernel):
     def connect(self, device: Any) -> Generator[Any, Any, Socket]:
         return self._outside(super().connect(device))
 
-    def recvfrom(self, socket: Socket) -> Generator[Any, Any, Any]:
-        return self._outside(super().recvfrom(socket))
+    def recvfrom(self, socket: Socket, name: str = "recvfrom") -> Generator[Any, Any, Any]:
+        return self._outside(super().recvfrom(socket, name))
 
-    def sendto(self, socket: Socket, message: Any, size_bytes: int) -> Generator[Any, Any, int]:
+    def sendto(
+        self, socket: Socket, message: Any, size_bytes: int, name: str = "sendto"
+    ) -> Generator[Any, Any, int]:
         self.work_on_message()  # with the lock in hand
-        return self._outside(super().sendto(socket, message, size_bytes))
+        return self._outside(super().sendto(socket, message, size_bytes, name))
 
     def work_on_message(self) -> None:
         self.thread.charge(USER, self.costs.cpython_message_ns, "message")
@@ -261,6 +263,12 @@ class CPythonKernel(Kernel):
     ) -> Generator[Any, Any, Any]:
         # The lock is dropped once around all of it.
         return self._outside(function(Kernel(self.thread, self.machine)))
+
+    def without_lock(self, call: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        yield from self.interpreter.drop(self)
+        result = yield from call
+        yield from self.interpreter.take(self)
+        return result
 
     def eventfd_read(self, eventfd: Socket) -> Generator[Any, Any, None]:
         return self._outside(super().eventfd_read(eventfd))

@@ -1,8 +1,8 @@
 """The kernel as a thread of a native program sees it: every syscall there is.
 
 The families live in files of their own; here are the few that fit in none: creating
-threads and processes, connecting to a device, eventfd, and the user-space costs that depend on the
-runtime.
+threads and processes, connecting to a device, epoll by a ring, eventfd, and the user-space costs
+that depend on the runtime.
 
 Scope: the calls that the shipped I/O models make.
 Not modelled: directories, memory management; a forked process has the address space of
@@ -12,17 +12,17 @@ Source: clone(2), fork(2), connect(2), eventfd(2).
 Validated by: tests/timeline
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, Final
 
 from iosim.machine.files import FileCalls
 from iosim.machine.locks import LockCalls
-from iosim.machine.readiness import ReadinessCalls
+from iosim.machine.readiness import Epoll, ReadinessCalls
 from iosim.machine.reuseport import ListenCalls
 from iosim.machine.signals import SignalCalls
 from iosim.machine.sockets import Socket, SocketCalls
 from iosim.machine.thread import ENTRY, RUN, SYSCALL, USER, Program, Thread
-from iosim.machine.uring import UringCalls
+from iosim.machine.uring import Uring, UringCalls
 
 SWAPCONTEXT_CALLS: Final = 2
 """Of rt_sigprocmask(2): one there, one back."""
@@ -93,6 +93,31 @@ class Kernel(
         return socket
         yield
 
+    # ---------------------------------------------------------------- epoll by a ring
+
+    def io_uring_epoll_ctl(
+        self, uring: Uring, epoll: Epoll, changes: Iterable[tuple[Socket, str]]
+    ) -> Generator[Any, Any, None]:
+        """Wait for these events in these sockets from now on: an SQE each (IORING_OP_EPOLL_CTL).
+
+        All of them go by one io_uring_enter, which returns when they are done; there must be room.
+        """
+        thread, costs = self.thread, self.costs
+        changes = tuple(changes)
+        assert len(changes) <= uring.entries
+        thread.charge(USER, len(changes) * costs.io_uring_fill_ns, "fill an SQE")
+        self.syscalls["io_uring_enter"] += 1
+        thread.charge(ENTRY, costs.syscall_ns + costs.io_uring_enter_ns, "io_uring_enter")
+        for socket, events in changes:
+            watched = socket in epoll.interest
+            ns = costs.epoll_ctl_mod_ns if watched else costs.epoll_ctl_add_ns
+            thread.charge(SYSCALL, costs.io_uring_per_sqe_ns + ns, "issue an SQE")
+            thread.charge(SYSCALL, costs.io_uring_per_cqe_ns, "post CQEs")
+            if watched:
+                yield from self._watch_for(epoll, socket, events)
+            else:
+                yield from self._watch(epoll, socket, events=events)
+
     # ------------------------------------------------------------------------ eventfd
 
     def eventfd(self) -> Generator[Any, Any, Socket]:
@@ -132,6 +157,17 @@ class Kernel(
     ) -> Generator[Any, Any, Any]:
         """Call a C function that makes syscalls of its own, `function(kernel)`."""
         return function(self)
+
+    def of_extension(self) -> "Kernel":
+        """The kernel as C code sees it that the program calls, and that keeps whatever lock the
+        runtime has; what the program does for a message is not in its calls."""
+        kernel = Kernel(self.thread, self.machine)
+        kernel.message_ns = 0
+        return kernel
+
+    def without_lock(self, call: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        """Make a call of `of_extension`, and let others have the runtime's lock meanwhile."""
+        return call
 
     # --------------------------------------------------------------------- user space
 

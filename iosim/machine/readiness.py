@@ -433,6 +433,18 @@ class ReadinessCalls(Calls):
         self.syscalls["epoll_ctl"] += 1
         costs, thread = self.costs, self.thread
         thread.charge(ENTRY, costs.syscall_ns + costs.epoll_ctl_add_ns, "epoll_ctl")
+        yield from self._watch(epoll, socket, edge, oneshot, exclusive, events)
+
+    def _watch(
+        self,
+        epoll: Epoll,
+        socket: Socket,
+        edge: bool = False,
+        oneshot: bool = False,
+        exclusive: bool = False,
+        events: str = EPOLLIN,
+    ) -> Generator[Any, Any, None]:
+        costs, thread = self.costs, self.thread
         if thread.debt_ns and not self.undisturbed():
             yield RUN
         item = (ExclusiveItem if exclusive else Item)(epoll, socket, edge, oneshot)
@@ -452,9 +464,12 @@ class ReadinessCalls(Calls):
         Of a socket that another thread has closed meanwhile nothing is to be waited for (ENOENT).
         """
         self.syscalls["epoll_ctl"] += 1
-        costs, thread = self.costs, self.thread
-        thread.charge(ENTRY, costs.syscall_ns + costs.epoll_ctl_mod_ns, "epoll_ctl")
-        if thread.debt_ns and not self.undisturbed():
+        costs = self.costs
+        self.thread.charge(ENTRY, costs.syscall_ns + costs.epoll_ctl_mod_ns, "epoll_ctl")
+        yield from self._watch_for(epoll, socket, events)
+
+    def _watch_for(self, epoll: Epoll, socket: Socket, events: str) -> Generator[Any, Any, None]:
+        if self.thread.debt_ns and not self.undisturbed():
             yield RUN
         item = epoll.interest.get(socket)
         if item is None:
@@ -475,11 +490,14 @@ class ReadinessCalls(Calls):
             yield from self.return_to_user()
 
     def epoll_ctl_del(self, epoll: Epoll, socket: Socket) -> Generator[Any, Any, None]:
-        """Watch `socket` no longer."""
+        """Watch `socket` no longer; one that is not watched is looked for in vain (ENOENT)."""
         self.syscalls["epoll_ctl"] += 1
         costs = self.costs
-        self.thread.charge(ENTRY, costs.syscall_ns + costs.epoll_ctl_del_ns, "epoll_ctl")
-        epoll.forget(socket)
+        if socket in epoll.interest:
+            self.thread.charge(ENTRY, costs.syscall_ns + costs.epoll_ctl_del_ns, "epoll_ctl")
+            epoll.forget(socket)
+        else:
+            self.thread.charge(ENTRY, costs.syscall_ns, "epoll_ctl")
         return
         yield
 

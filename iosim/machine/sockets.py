@@ -217,10 +217,18 @@ class SocketCalls(Calls):
         connection.peer.accepted(connection, self.env._now + thread.debt_ns)
         return connection
 
-    def recvfrom(self, socket: Socket) -> Generator[Any, Any, Any]:
-        """Take the next message; sleep until there is one, or EAGAIN; EOF at the end."""
+    def describe(self, name: str) -> None:
+        """Set or ask what a connection is: setsockopt, getsockname, getpeername. Plain call."""
+        self.syscalls[name] += 1
+        self.thread.charge(ENTRY, self.costs.syscall_ns, name)
+
+    def recvfrom(self, socket: Socket, name: str = "recvfrom") -> Generator[Any, Any, Any]:
+        """Take the next message; sleep until there is one, or EAGAIN; EOF at the end.
+
+        `name`: the same by `read`(2).
+        """
         thread, costs = self.thread, self.costs
-        self.syscalls["recvfrom"] += 1
+        self.syscalls[name] += 1
         received = socket.received
         if received:
             cause = ENTRY
@@ -228,20 +236,20 @@ class SocketCalls(Calls):
         else:
             cause = SYSCALL
             ns = costs.recvfrom_ns
-            thread.charge(ENTRY, costs.syscall_ns, "recvfrom")
+            thread.charge(ENTRY, costs.syscall_ns, name)
             if thread.debt_ns:
                 yield RUN
             while not received:
                 if socket.nonblocking:
                     self.machine.wasted_polls += 1
-                    thread.charge(SYSCALL, costs.recvfrom_eagain_ns, "recvfrom")
+                    thread.charge(SYSCALL, costs.recvfrom_eagain_ns, name)
                     if not thread.debt_ns:
                         yield RUN  # even where nothing costs anything the core sees it
                     return EAGAIN
                 yield socket.wait_queue
         message = received.pop(0)
         if type(message) is Part:
-            return self._receive_parts(received, message, cause, ns)
+            return self._receive_parts(received, message, cause, ns, name)
         message.begin(thread, self.env._now + thread.debt_ns)
         core = thread.core
         touched_bytes = core.touched_bytes
@@ -254,7 +262,7 @@ class SocketCalls(Calls):
         # As calls of `charge`, written out: this is one of the simulator's busiest spots.
         segments, cpu_ns = thread.segments, core.cpu_ns
         ns += message.bytes * costs.recvfrom_per_kib_ns >> 10
-        segments.append((cause, ns, "recvfrom"))
+        segments.append((cause, ns, name))
         cpu_ns[cause] += ns
         if step:
             refill_ns = costs.connection_refill_ns[step if step < REFILL_STEPS else -1]
@@ -264,7 +272,9 @@ class SocketCalls(Calls):
         thread.debt_ns += ns
         return message
 
-    def _receive_parts(self, received: list[Any], part: Part, cause: int, ns: int) -> Any:
+    def _receive_parts(
+        self, received: list[Any], part: Part, cause: int, ns: int, name: str
+    ) -> Any:
         """Take a part, and what of the same message comes right after it. Plain call."""
         thread = self.thread
         size_bytes = part.bytes
@@ -275,21 +285,25 @@ class SocketCalls(Calls):
         if part.last and message is not None:
             message.begin(thread, self.env._now + thread.debt_ns)
         ns += size_bytes * self.costs.recvfrom_per_kib_ns >> 10
-        thread.charge(cause, ns, "recvfrom")
+        thread.charge(cause, ns, name)
         if not part.last:
             return PARTIAL
         return EOF if message is None else message
 
-    def sendto(self, socket: Socket, message: Any, size_bytes: int) -> Generator[Any, Any, int]:
+    def sendto(
+        self, socket: Socket, message: Any, size_bytes: int, name: str = "sendto"
+    ) -> Generator[Any, Any, int]:
         """Send `message`, which leaves when this returns; give back how many bytes went.
 
         Fewer than `size_bytes`, or none (EAGAIN), if the send buffer is full and the socket
-        non-blocking; otherwise it sleeps until there has been room for all.
+        non-blocking; otherwise it sleeps until there has been room for all. `name`: the same
+        by `write`(2).
         """
         if socket.outgoing is not None:
-            return (yield from self._send_buffered(socket, socket.outgoing, message, size_bytes))
+            outgoing = socket.outgoing
+            return (yield from self._send_buffered(socket, outgoing, message, size_bytes, name))
         thread, costs, env = self.thread, self.costs, self.env
-        self.syscalls["sendto"] += 1
+        self.syscalls[name] += 1
         peer: Any = socket.peer
         # As calls of `charge`, written out: this is one of the simulator's busiest spots.
         segments, cpu_ns = thread.segments, thread.core.cpu_ns
@@ -297,7 +311,7 @@ class SocketCalls(Calls):
         if message_ns := self.message_ns:
             segments.append((USER, message_ns, "message"))
             cpu_ns[USER] += message_ns
-        segments.append((ENTRY, ns, "sendto"))
+        segments.append((ENTRY, ns, name))
         cpu_ns[ENTRY] += ns
         ns += message_ns
         if peer.softirq_on_sender:
@@ -316,13 +330,13 @@ class SocketCalls(Calls):
         return size_bytes
 
     def _send_buffered(
-        self, socket: Socket, outgoing: "SendBuffer", message: Any, size_bytes: int
+        self, socket: Socket, outgoing: "SendBuffer", message: Any, size_bytes: int, name: str
     ) -> Generator[Any, Any, int]:
         """`sendto` where the peer may be slower than the program."""
         thread, costs = self.thread, self.costs
-        self.syscalls["sendto"] += 1
+        self.syscalls[name] += 1
         thread.charge(USER, self.message_ns, "message")
-        thread.charge(ENTRY, costs.sendto_whole_ns, "sendto")
+        thread.charge(ENTRY, costs.sendto_whole_ns, name)
         if socket.peer is not None and socket.peer.softirq_on_sender:
             thread.charge(SOFTIRQ, costs.receive_softirq_ns, "receive softirq")
         outgoing.take_up(message)
@@ -332,7 +346,7 @@ class SocketCalls(Calls):
                 yield RUN
             part_bytes = min(size_bytes - sent_bytes, outgoing.room_bytes)
             if part_bytes:
-                thread.charge(SYSCALL, part_bytes * costs.sendto_per_kib_ns >> 10, "sendto")
+                thread.charge(SYSCALL, part_bytes * costs.sendto_per_kib_ns >> 10, name)
                 if thread.debt_ns:
                     yield RUN
                 sent_bytes += part_bytes

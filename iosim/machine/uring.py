@@ -451,7 +451,9 @@ class UringCalls(SocketCalls):
                 yield RUN
             result.peer.accepted(result, self.now_ns)
         elif type(result) is Part:
-            result = self._receive_parts(socket.received, result, SYSCALL, costs.recvfrom_ns)
+            result = self._receive_parts(
+                socket.received, result, SYSCALL, costs.recvfrom_ns, "recv"
+            )
             if result is not PARTIAL and result is not EOF:
                 result.pause(self.now_ns)
         else:

@@ -145,6 +145,7 @@ GROUPS: tuple[Group, ...] = (
             "io_uring_poll_arm",
             "io_uring_sqpoll_round",
             "asyncio_pass",
+            "uvloop_pass",
         ),
     ),
     Group("scan", ("poll_per_descriptor", "poll_register", "poll_answer")),
@@ -230,6 +231,10 @@ GROUPS: tuple[Group, ...] = (
             "asyncio_stream",
             "asyncio_feed",
             "asyncio_write",
+            "uvloop_handle",
+            "uvloop_resume",
+            "uvloop_stream",
+            "uvloop_write",
         ),
     ),
 )

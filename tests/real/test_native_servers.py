@@ -88,7 +88,7 @@ all_kinds = pytest.mark.parametrize("server_kind", ALL)
 def test_a_twin_takes_the_same_options(path: Path) -> None:
     source = compiler.SOURCES / f"{path.stem}.c"
     if not source.exists():
-        assert path.stem in ("asyncio", "goroutine"), "those have runtimes of their own"
+        assert path.stem in ("asyncio", "goroutine", "uvloop"), "those have runtimes of their own"
         return
     asked_for = re.findall(r'\boption_(?:number|text|is)\(\s*[^,]+,\s*"(\w+)"', source.read_text())
     options = import_module(f"iosim.io_models.{path.stem}").Options
@@ -442,6 +442,7 @@ def test_work_on_a_request_is_given_up_with_its_client(tmp_path: Path) -> None:
     ("model", "options", "says"),
     [
         ("asyncio", {}, "no native server"),
+        ("uvloop", {}, "no native server"),
         ("coroutine", {"flavour": "greenlet"}, "greenlets"),
         ("prefork", {"processes": "1"}, "serve one each"),
         ("prefork", {"processes": "2", "wake": "herd"}, "no kernel"),

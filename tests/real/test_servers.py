@@ -52,7 +52,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "thread_pool": [{"threads": 12}, {"threads": 12, "reader": "main"}],
     "thread_pool_callbacks": [{}, {"offload": "handler"}],
 }
-NEEDS = {"io_uring": "liburing", "greenlet": "greenlet"}
+NEEDS = {"io_uring": "liburing", "greenlet": "greenlet", "uvloop": "uvloop"}
 """The packages that are no part of iosim: whoever needs one refuses without it."""
 
 
@@ -378,6 +378,15 @@ def test_task_switches_are_counted(options: dict[str, Any]) -> None:
     assert found["wait_events"] == 50
 
 
+def test_task_switches_on_uvloop_are_counted_and_its_waits_are_not() -> None:
+    if needed("uvloop", {}):
+        pytest.skip("no uvloop")
+    found = counted("uvloop", {})
+    assert found["coroutine_switches"] == found["answered"] == 50
+    assert 50 <= found["voluntary"] <= 52
+    assert found["waits"] == found["wait_events"] == 0  # libuv keeps them to itself
+
+
 def test_workers_tell_their_shares() -> None:
     with Serving("epoll", {"workers": 2, "sharing": "reuseport"}, ROWS, **PLAIN) as server:
         clients = [server.connect() for _ in range(40)]
@@ -391,7 +400,10 @@ def test_workers_tell_their_shares() -> None:
         assert all(served)
 
 
-@cases("asyncio", "coroutine", "epoll", "nonblocking", "poll", "signal_driven", "io_uring", "aio")
+OWN_WORK = ("asyncio", "coroutine", "epoll", "nonblocking", "poll", "signal_driven", "io_uring")
+
+
+@cases(*OWN_WORK, "aio", "uvloop")
 def test_own_work_is_done(model: str, options: dict[str, Any]) -> None:
     found = counted(model, options, requests=5, sleeps=False, own_work_chunk_ns=100_000)
     assert found["own_work_ns"] > 0
@@ -418,7 +430,11 @@ def test_select_says_which_descriptor_it_cannot_watch() -> None:
 
 @pytest.mark.parametrize(
     ("name", "chosen", "package"),
-    [("io_uring", {}, "liburing"), ("coroutine", {"flavour": "greenlet"}, "greenlet")],
+    [
+        ("io_uring", {}, "liburing"),
+        ("coroutine", {"flavour": "greenlet"}, "greenlet"),
+        ("uvloop", {}, "uvloop"),
+    ],
 )
 def test_a_missing_package_is_named(
     name: str,

@@ -341,8 +341,8 @@ BROKEN = {
         "models: [bloking]\n",
         "21:10: models[0]: expected one I/O model: 'aio', 'asyncio', 'blocking', 'coroutine',"
         " 'coroutines', 'epoll', 'goroutine', 'io_uring', 'nonblocking', 'poll', 'prefork',"
-        " 'select', 'signal_driven', 'thread_pool', 'thread_pool_callbacks' or 'threads', found"
-        " 'bloking'; did you mean 'blocking'?",
+        " 'select', 'signal_driven', 'thread_pool', 'thread_pool_callbacks', 'threads' or"
+        " 'uvloop', found 'bloking'; did you mean 'blocking'?",
     ),
     "a bool for a number": ("cores: 2", "cores: true", f"3:3: machine.cores: {COUNT}, found true"),
     "half a core": (
@@ -577,8 +577,8 @@ BROKEN = {
         "- threads",
         "22:5: models[0]: expected an I/O model for a workload of requests (aio, asyncio,"
         " blocking, coroutine, epoll, goroutine, io_uring, nonblocking, poll, prefork, select,"
-        " signal_driven, thread_pool, thread_pool_callbacks), found 'threads', which serves items;"
-        " did you mean 'thread_pool'?",
+        " signal_driven, thread_pool, thread_pool_callbacks, uvloop), found 'threads', which serves"
+        " items; did you mean 'thread_pool'?",
     ),
     "no models": (MODELS, "", "1:1: expected key 'models', found only"),
     "models that are none": (

@@ -31,21 +31,21 @@ def main(kernel: Kernel, server: Server, options: Options) -> None:
     """Serve on the event loop."""
     loop = asyncio.SelectorEventLoop(Selector(kernel, server))
     loop.set_exception_handler(lambda _, what: give_up(f"asyncio: {what}"))
-    program = serve_streams if options.api == "streams" else serve_sockets
-    loop.run_until_complete(program(kernel, server))
+    if options.api == "streams":
+        loop.run_until_complete(serve_streams(kernel, server, Stream))
+    else:
+        loop.run_until_complete(serve_sockets(kernel, server))
 
 
 # ------------------------------------------------------- what the programmer writes
 
 
-async def serve_streams(kernel: Kernel, server: Server) -> None:
-    """Have the loop accept, and make a stream of each connection."""
+async def serve_streams(kernel: Kernel, server: Server, kind: "type[Stream]") -> None:
+    """Have the running loop accept, and make a stream of this `kind` of each connection."""
 
     async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # What the transport shows of its socket cannot receive, and so not tell a hang-up.
-        socket = kernel.connection(writer.get_extra_info("socket")._sock)
-        stream = Stream(kernel, socket, reader, writer)
-        await Counted(kernel.counters, converse(kernel, server, stream, Stream.connect))
+        stream = kind(kernel, kind.accepted(kernel, writer), reader, writer)
+        await Counted(kernel.counters, converse(kernel, server, stream, kind.connect))
 
     backlog = kernel.machine.plan.backlog
     listener = server.listener.socket
@@ -134,9 +134,15 @@ class Stream:
         writer.transport.set_write_buffer_limits(0)
 
     @staticmethod
-    async def connect(kernel: Kernel, socket: Socket) -> "Stream":
+    def accepted(kernel: Kernel, writer: asyncio.StreamWriter) -> Socket:
+        """The connection of a client."""
+        # What the transport shows of its socket cannot receive, and so not tell a hang-up.
+        return kernel.connection(writer.get_extra_info("socket")._sock)
+
+    @classmethod
+    async def connect(cls, kernel: Kernel, socket: Socket) -> "Stream":
         """The stream of a connection to a device."""
-        return Stream(kernel, socket, *await asyncio.open_connection(sock=socket.socket))
+        return cls(kernel, socket, *await asyncio.open_connection(sock=socket.socket))
 
     async def read(self) -> Any:
         """The next message; other tasks run until all of it is in the buffer."""

@@ -135,9 +135,9 @@ class Loop(TaskLoop):
             server,
             costs.uvloop_handle_ns,
             costs.uvloop_resume_ns,
-            costs.uvloop_task_memory_bytes,
+            costs.asyncio_task_memory_bytes,
         )
-        # The kernel as libuv sees it.
+        # The kernel as libuv, a library in C, sees it.
         self.c = kernel.of_extension()
         self.without_lock = kernel.without_lock
         self._epoll: Any = None

@@ -282,8 +282,6 @@ class Costs:
     """A greenlet with its saved piece of the stack."""
     asyncio_task_memory_bytes: int
     """A task with its coroutines, stream and transport."""
-    uvloop_task_memory_bytes: int
-    """The same on uvloop, whose transport holds libuv's handle."""
     goroutine_memory_bytes: int
     """A goroutine's first stack and its descriptor."""
     socket_memory_bytes: int

@@ -5,7 +5,6 @@ In `run` requests come every 10 ms and take 100 us, so that each finds its serve
 
 from typing import Any
 
-import pytest
 from bench import Bench, round_costs
 from served import served
 

@@ -37,7 +37,7 @@ ONLY_CALIBRATED = (
     *("c wake_random_gap_", "c ring_of_threads ", "c blocking_select "),
     *("py recv_small_buffer ", "py recv_large_buffer ", "py Condition_", "py io_uring_"),
     *("py kill+sigtimedwait ", "py asyncio_streams "),
-    "py recv_EAGAIN_round ",
+    *("py recv_EAGAIN_round ", "py uvloop_"),
 )
 """Rows that a calibration measures, and that the reference's measurements do not have."""
 OTHER_SPEEDS = ("py tcp_lo_send+recv 64B", "py epoll.poll n=10;k=1")

@@ -25,6 +25,8 @@ _ROUNDS: Final = 100
 """The same, where a coroutine goes round by itself."""
 
 Loop = asyncio.AbstractEventLoop
+NewLoop = Callable[[], Loop] | None
+"""What makes a loop; None: asyncio's own."""
 
 
 class _Passes:
@@ -54,7 +56,9 @@ class _Passes:
         return [self._samples[1:]]
 
 
-def _measure(place: Place, occupy: Callable[[Loop, _Passes], object]) -> Series:
+def _measure(
+    place: Place, occupy: Callable[[Loop, _Passes], object], new_loop: NewLoop = None
+) -> Series:
     """Time passes in which the loop has what `occupy` gives it."""
 
     async def main() -> Series:
@@ -62,23 +66,25 @@ def _measure(place: Place, occupy: Callable[[Loop, _Passes], object]) -> Series:
         _kept = occupy(asyncio.get_running_loop(), passes)
         return await passes.series()
 
-    with asyncio.Runner() as runner:
+    with asyncio.Runner(loop_factory=new_loop) as runner:
         return runner.run(main())
 
 
 @probe("asyncio_loop_pass|1 callback", samples=40)
 def pass_with_a_callback(place: Place) -> Series:
     """A pass with one callback, that has itself called again by call_soon."""
-    return _callbacks(place, 1)
+    return callbacks(place, 1)
 
 
 @probe("asyncio_loop_pass|{0} callbacks", arguments=[(100,)], samples=40)
 def pass_with_callbacks(place: Place, n: int) -> Series:
     """The same with n callbacks, each of which has itself called again."""
-    return _callbacks(place, n)
+    return callbacks(place, n)
 
 
-def _callbacks(place: Place, n: int) -> Series:
+def callbacks(place: Place, n: int, new_loop: NewLoop = None) -> Series:
+    """Passes with n callbacks, each of which has itself called again."""
+
     def occupy(loop: Loop, passes: _Passes) -> None:
         def counting() -> None:
             passes.count()
@@ -90,22 +96,24 @@ def _callbacks(place: Place, n: int) -> Series:
         for each in [counting, *[other] * (n - 1)]:
             loop.call_soon(each)
 
-    return _measure(place, occupy)
+    return _measure(place, occupy, new_loop)
 
 
 @probe("asyncio_loop_pass|1 task", samples=40)
 def pass_with_a_task(place: Place) -> Series:
     """A pass with one task, that goes on after sleep(0)."""
-    return _tasks(place, 1)
+    return tasks(place, 1)
 
 
 @probe("asyncio_loop_pass|{0} tasks", arguments=[(100,)], samples=40)
 def pass_with_tasks(place: Place, n: int) -> Series:
     """The same with n tasks that each go on after sleep(0)."""
-    return _tasks(place, n)
+    return tasks(place, n)
 
 
-def _tasks(place: Place, n: int) -> Series:
+def tasks(place: Place, n: int, new_loop: NewLoop = None) -> Series:
+    """Passes with n tasks that each go on after sleep(0)."""
+
     async def counting(passes: _Passes) -> None:
         while True:
             passes.count()
@@ -120,7 +128,7 @@ def _tasks(place: Place, n: int) -> Series:
             loop.create_task(each) for each in [counting(passes), *[other() for _ in range(n - 1)]]
         ]
 
-    return _measure(place, occupy)
+    return _measure(place, occupy, new_loop)
 
 
 @probe("asyncio_loop_pass|{0} futures", arguments=[(100,)], samples=40)
@@ -294,6 +302,11 @@ def streams_echo(place: Place, n: int) -> Series:
     """n messages by TCP that n tasks read from their streams and write back, all there when it
     begins: the pass that reads them, the one in which the tasks write, and the one after, for
     which whoever takes the time has waited by sleep(0)."""
+    return echoes(place, n)
+
+
+def echoes(place: Place, n: int, new_loop: NewLoop = None) -> Series:
+    """n messages by TCP, read by n tasks from their streams and written back."""
     pairs = [connected() for _ in range(n)]
     message = bytes(_MESSAGE_BYTES)
     echoed = 0
@@ -323,5 +336,5 @@ def streams_echo(place: Place, n: int) -> Series:
                 peer.recv(_MESSAGE_BYTES)
         return [samples[1:]]
 
-    with asyncio.Runner() as runner:
+    with asyncio.Runner(loop_factory=new_loop) as runner:
         return runner.run(main())

@@ -21,6 +21,7 @@ TWO_CORES: Final = "two cores"
 IO_URING: Final = "io_uring"
 GREENLET: Final = "greenlet"
 LIBURING: Final = "liburing"
+UVLOOP: Final = "uvloop"
 
 
 def usable_cpus() -> list[int]:
@@ -57,6 +58,7 @@ _WHY_NOT: Mapping[str, Callable[[], str | None]] = {
     IO_URING: _io_uring,
     GREENLET: partial(_package, "greenlet"),
     LIBURING: partial(_package, "liburing"),
+    UVLOOP: partial(_package, "uvloop"),
 }
 
 

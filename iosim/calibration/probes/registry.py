@@ -35,6 +35,7 @@ FAMILIES: Final = (
     "timers",
     "coroutines",
     "asyncio_loop",
+    "uvloop_loop",
     "interpreter",
     "io_uring",
 )

@@ -124,8 +124,7 @@ def act_ahead(env: Clock, until_ns: int) -> bool:
             continue
         alarm._scheduled_ns = ACTING_NS
         action = alarm._action
-        number = next(ids)
-        place = place or number
+        place = place or next(ids)
         while True:
             env._now = at_ns
             if alarm.due_ns == at_ns:
@@ -137,7 +136,8 @@ def act_ahead(env: Clock, until_ns: int) -> bool:
             at_ns = due_ns
         if due_ns < FAR_NS:
             alarm._scheduled_ns = due_ns
-            heappush(heap, (due_ns, NORMAL, number, alarm))
+            # Numbered when it has acted, as one is that surfaces by itself.
+            heappush(heap, (due_ns, NORMAL, next(ids), alarm))
         else:
             alarm._scheduled_ns = FAR_NS
     env._now = now

@@ -93,7 +93,7 @@ class Stream(StreamReader):
         self._unsent, self._unsent_bytes = message, size_bytes
         yield from self._send()
         if self._unsent_bytes:
-            yield from self._send()  # now by uv_write, which tries first, too
+            yield from self._send_more()  # now by uv_write, which tries first, too
             loop.wait_for(self._socket, EPOLLOUT)
             self._writer = loop.running
             yield AWAIT
@@ -106,12 +106,15 @@ class Stream(StreamReader):
         )
         self._unsent_bytes -= sent_bytes
 
+    def _send_more(self) -> Generator[Any, Any, None]:
+        self._unsent.begin(self._libuv.kernel.thread, self._libuv.kernel.now_ns)
+        yield from self._send()
+
     def _on_writable(self) -> Program:
         """Send more; after the last of it wake the task."""
         loop = self._libuv
         if self._unsent_bytes:
-            self._unsent.begin(loop.kernel.thread, loop.kernel.now_ns)
-            yield from loop.without_lock(self._send())
+            yield from loop.without_lock(self._send_more())
         if not self._unsent_bytes:
             self._unsent = None
             loop.wait_for(self._socket, EPOLLIN)

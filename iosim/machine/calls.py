@@ -53,7 +53,6 @@ class Calls:
     """A thread's access to the machine; the base of every family of syscalls."""
 
     __slots__ = (
-        "_caught_up_ns",
         "costs",
         "env",
         "machine",
@@ -71,8 +70,6 @@ class Calls:
         # What sendto charges of `message`; CPython's programs have done theirs before they call it.
         self.message_ns = machine.costs.message_ns
         self.syscalls = machine.syscalls
-        # When the thread last had others act before it without working off what it owes.
-        self._caught_up_ns = -1
         # What epoll_wait has reported to the thread when it was last woken in it.
         self.woken_for: list[Any] = []
 
@@ -116,7 +113,7 @@ class Calls:
             return False  # at another pace it takes longer than it owes
         heap = env._queue
         until_ns = env._now + debt_ns
-        if not heap or heap[0][0] > until_ns or until_ns == self._caught_up_ns:
+        if not heap or heap[0][0] > until_ns or until_ns == thread.caught_up_ns:
             return True
         # Of several threads another might be woken.
         if debt_ns > AHEAD_MOST_NS or len(self.machine.threads) > 1:
@@ -125,7 +122,7 @@ class Calls:
             return False
         # What happens at this same instant from now on comes after the thread, as it would
         # had the thread worked off what it owes.
-        self._caught_up_ns = until_ns
+        thread.caught_up_ns = until_ns
         return True
 
     def sleep_on(

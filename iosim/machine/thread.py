@@ -94,6 +94,7 @@ class Thread:
     __slots__ = (
         "acts",
         "alone",
+        "caught_up_ns",
         "core",
         "cpu_ns",
         "debt_ns",
@@ -140,6 +141,8 @@ class Thread:
         # What is owed, oldest first; `debt_ns` is its sum.
         self.segments: list[Segment] = []
         self.debt_ns = 0
+        # When it last had others act before it without working off what it owes.
+        self.caught_up_ns = -1
         # Ns of its core that each ns of what it owes stands for already (`Core.pace`).
         self.pace = 1.0
         # Interrupted programs below a signal handler, with what they owed.

@@ -52,9 +52,11 @@ class Bytes:
     def _watch_reads(self, patch: pytest.MonkeyPatch) -> None:
         receive_parts, delivered = SocketCalls._receive_parts, Part.delivered
 
-        def parts(calls: SocketCalls, received: list[Any], part: Part, cause: int, ns: int) -> Any:
+        def parts(
+            calls: SocketCalls, received: list[Any], part: Part, cause: int, ns: int, name: str
+        ) -> Any:
             before = [part, *received]
-            result = receive_parts(calls, received, part, cause, ns)
+            result = receive_parts(calls, received, part, cause, ns, name)
             taken = before[: len(before) - len(received)]
             self.largest_read = max(self.largest_read, sum(each.bytes for each in taken))
             assert len({id(each.message) for each in taken}) == 1  # of one message

@@ -27,4 +27,7 @@ def undefined(name: str, record: Record) -> str | None:
     """Why a value does not exist, if not because nothing was answered."""
     if name == "syscalls_per_request" and record.process is not None:
         return record.process.no_syscalls or None
-    return "no such call was made" if name == "events_per_wait" and record.answered else None
+    if name != "events_per_wait" or not record.answered:
+        return None
+    # A real server counts its own waits; what waits in a library of its own, as libuv, does not tell.
+    return "no such call was made" if record.process is None else "the server counts no such call"

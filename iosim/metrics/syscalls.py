@@ -29,5 +29,5 @@ def undefined(name: str, record: Record) -> str | None:
         return record.process.no_syscalls or None
     if name != "events_per_wait" or not record.answered:
         return None
-    # A real server counts its own waits; what waits in a library of its own, as libuv, does not tell.
+    # A real server counts its own waits; one that waits inside a library cannot.
     return "no such call was made" if record.process is None else "the server counts no such call"

@@ -66,6 +66,7 @@ COUNTED: Final = (
     *(
         "fsync",
         "futex",
+        "getpeername",
         "getpid",
         "getsockname",
         "getuid",

@@ -2,7 +2,8 @@
 
 The program is `asyncio`'s, on another loop. The tasks' turns are counted by a wrapper, as there.
 How often the loop waits, and for how many events, only libuv knows, which uvloop does not tell: the
-waits are left to who counts syscalls from outside, and events per wait are not known.
+waits are left to who counts syscalls from outside, and events per wait are not known. To learn a
+connection's descriptor costs a getsockname(2) that the simulated program does not make.
 
 Twin of: iosim/io_models/uvloop.py
 Validated by: tests/real/test_servers.py, tests/real/test_twins.py

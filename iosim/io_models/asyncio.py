@@ -120,13 +120,13 @@ class StreamReader:
     """What a loop has read and a task has not taken yet."""
 
     def __init__(self, loop: "TaskLoop") -> None:
-        self._loop = loop
+        self.loop = loop
         self._buffer: deque[Any] = deque()
         self._waiter: Program | None = None
 
     def feed(self, message: Any) -> None:
         """The loop has read `message`: wake the task that waits for it. Plain call."""
-        loop = self._loop
+        loop = self.loop
         loop.charge(loop.costs.asyncio_feed_ns, "feed the stream")
         loop.lay_down(message)
         self._buffer.append(message)
@@ -138,19 +138,20 @@ class StreamReader:
         """The next message; other tasks run until all of it is in the buffer."""
         while True:
             if not self._buffer:
-                self._waiter = self._loop.task
+                self._waiter = self.loop.task
                 yield AWAIT
             message = self._buffer.popleft()
             if message is not PARTIAL:
-                return self._loop.take_up(message)
+                return self.loop.take_up(message)
 
 
 class Stream(StreamReader):
     """A StreamReader and StreamWriter: the loop reads, the task takes from the buffer."""
 
+    loop: "Loop"
+
     def __init__(self, loop: "Loop", socket: Socket) -> None:
         super().__init__(loop)
-        self.loop = loop
         self.socket = socket
 
     def open(self) -> Program:

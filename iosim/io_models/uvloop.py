@@ -61,9 +61,10 @@ def main(kernel: Kernel, server: Server, options: Options) -> Program:
 class Stream(StreamReader):
     """asyncio's StreamReader over libuv's stream, which the loop reads and the task writes."""
 
+    loop: "Loop"
+
     def __init__(self, loop: "Loop", socket: Socket) -> None:
         super().__init__(loop)
-        self._libuv = loop
         self._socket = socket
         # What did not fit into the send buffer, and who awaits that it is sent.
         self._unsent: Any = None
@@ -79,7 +80,7 @@ class Stream(StreamReader):
 
     def _on_readable(self) -> Program:
         """Read once; feed the reader, and wake its task."""
-        loop = self._libuv
+        loop = self.loop
         message = yield from loop.without_lock(loop.c.recvfrom(self._socket, "read"))
         if message is EOF:
             loop.stop_reading(self._socket)
@@ -88,7 +89,7 @@ class Stream(StreamReader):
 
     def write(self, message: Any, size_bytes: int) -> Generator[Any, Any, None]:
         """Write at once while nothing is unsent; drain the rest."""
-        loop = self._libuv
+        loop = self.loop
         loop.kernel.work_on_message()
         loop.charge(loop.costs.uvloop_write_ns, "write to the transport")
         self._unsent, self._unsent_bytes = message, size_bytes
@@ -102,18 +103,18 @@ class Stream(StreamReader):
             self._unsent = None
 
     def _send(self) -> Generator[Any, Any, None]:
-        sent_bytes = yield from self._libuv.c.sendto(
+        sent_bytes = yield from self.loop.c.sendto(
             self._socket, self._unsent, self._unsent_bytes, "write"
         )
         self._unsent_bytes -= sent_bytes
 
     def _send_more(self) -> Generator[Any, Any, None]:
-        self._unsent.begin(self._libuv.kernel.thread, self._libuv.kernel.now_ns)
+        self._unsent.begin(self.loop.kernel.thread, self.loop.kernel.now_ns)
         yield from self._send()
 
     def _on_writable(self) -> Program:
         """Send more; after the last of it wake the task."""
-        loop = self._libuv
+        loop = self.loop
         if self._unsent_bytes:
             yield from loop.without_lock(self._send_more())
         if not self._unsent_bytes:
@@ -124,7 +125,7 @@ class Stream(StreamReader):
 
     def close(self) -> Program:
         """Close the transport: its callback closes the connection in the next pass."""
-        self._libuv.call_soon(partial(self._libuv.close, self._socket))
+        self.loop.call_soon(partial(self.loop.close, self._socket))
         return
         yield
 

@@ -12,6 +12,7 @@ from iosim.metrics import describe, measure_all, per, why_undefined
 from iosim.metrics.cpu import CAUSES
 from iosim.metrics.response_time import BEYOND, PARTS
 from iosim.plugins import kinds
+from iosim.record import ProcessRecord
 
 MS = 1_000_000
 
@@ -216,6 +217,14 @@ def test_a_runtime_without_interpreter_lock_has_none_of_its_metrics() -> None:
     for name in (name for name in BY_HAND if name.startswith("interpreter_lock_")):
         assert measure_all(native)[name] is None
         assert why_undefined(name, native) == "this runtime has no interpreter lock"
+
+
+def test_a_wait_that_was_not_made_is_not_one_that_the_server_does_not_count() -> None:
+    simulated = record(waits=0, wait_events=0)
+    assert measure_all(simulated)["events_per_wait"] is None
+    assert why_undefined("events_per_wait", simulated) == "no such call was made"
+    measured = record(waits=0, wait_events=0, process=ProcessRecord(1, 1_000, 500, 500))
+    assert why_undefined("events_per_wait", measured) == "the server counts no such call"
 
 
 def test_the_causes_of_cpu_time_add_up_to_one() -> None:

@@ -19,7 +19,7 @@ interpreter lock are left out, and nothing else.
 
 Not modelled: executors, flow control by the buffers' limits (streams drain as with a limit of 0:
 until all is sent; meanwhile the loop does not read the socket), the garbage collector, copying
-that grows with a message, uvloop.
+that grows with a message.
 Source: CPython 3.11 Lib/asyncio/base_events.py (_run_once), selector_events.py (sock_recv,
 sock_sendall, _SelectorSocketTransport: max_size), streams.py (StreamReader), Lib/selectors.py
 (EpollSelector).

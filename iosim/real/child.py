@@ -101,6 +101,12 @@ class Child:
                     return rest
             self._read(word, limit_s, deadline_s)
 
+    def raise_if_ended(self) -> None:
+        """Raise MeasurementError with its last words if it has ended, or is about to."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=FAREWELL_S)
+            self.expect("nothing more")
+
     def _read(self, word: str, limit_s: float, deadline_s: float) -> None:
         """Take the lines that have come, at least some bytes."""
         stdout = self._process.stdout

@@ -21,6 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from iosim.errors import MeasurementError
 from iosim.real import plan as plans
 from iosim.real.child import SETUP_S, Child
 from iosim.real.disturbance import CoreTimes, core_times
@@ -114,7 +115,11 @@ def _set_up(
     devices_port = clients.expect("devices")
     server = stack.enter_context(Child("server", programs.server, folder, devices_port))
     clients.tell(f"connect {server.expect('listening')}")
-    clients.expect("ready")
+    try:
+        clients.expect("ready")
+    except MeasurementError:
+        server.raise_if_ended()  # it refused to serve, and so their connections
+        raise
     return server, clients
 
 

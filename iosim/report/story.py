@@ -414,9 +414,18 @@ def _waking(moment: Moment) -> Iterator[str]:
     )
     if awake:
         text += f"; {awake} came while the thread that serves them was awake, and cost no switch"
-    if len(woken) > by_arrival:
-        text += f". Besides, {len(woken) - by_arrival} times one thread woke another"
     yield f"{text}."
+    any_arrival = {e.at_ns for e in moment.events if e.what in {"delivered", "resumable"}}
+    by_others = sum(at_ns in any_arrival and at_ns not in came for at_ns in woken)
+    by_threads = len(woken) - sum(at_ns in any_arrival for at_ns in woken)
+    if by_others:
+        yield f"Woken by what came for others, then at work for these, too: {_times(by_others)}."
+    if by_threads:
+        yield f"Woken by another thread, or by a timer: {_times(by_threads)}."
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
 
 
 def _parts(life: Life, noun: str) -> str:

@@ -259,6 +259,15 @@ def test_words_for_what_others_share(tmp_path: Path) -> None:
     assert re.search(r"Not counted, as it was done for others alone \(#\d+", out)
 
 
+def test_a_lone_thread_is_woken_by_nobody_but_what_comes() -> None:
+    busy = iosim("explain", "epoll", "scenarios/quickstart.yaml", "--busy").out
+    assert "Threads that ran: 1 (main)." in busy
+    assert "Woken by what came for others" in busy
+    assert "Woken by another thread" not in busy
+    pool = iosim("explain", "thread_pool_callbacks", "scenarios/disk_behind_a_small_pool.yaml")
+    assert "Woken by another thread" in pool.out
+
+
 def test_idle_exit_is_told_as_two_parts_and_within_switch() -> None:
     out = " ".join(iosim("explain", "epoll").out.split())
     assert "waits for its core to leave idle, uncharged" in out

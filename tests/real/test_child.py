@@ -48,6 +48,17 @@ def test_a_child_that_is_killed_is_told() -> None:
             child.expect("ready")
 
 
+def test_a_child_that_has_ended_says_why_when_another_has_suffered_from_it() -> None:
+    refuses = "print('listening', flush=True); print('error needs the package x', flush=True)"
+    with Child("server", [*PYTHON, refuses]) as server:
+        server.expect("listening")
+        with pytest.raises(MeasurementError, match="^needs the package x$"):
+            server.raise_if_ended()
+    with Child("server", [*PYTHON, "print('up', flush=True); input()"]) as server:
+        server.expect("up")
+        server.raise_if_ended()
+
+
 def test_a_child_that_does_not_listen_is_killed() -> None:
     program = "import time; print('up', flush=True); time.sleep(100)"
     with Child("child", [*PYTHON, program]) as child:

@@ -49,8 +49,9 @@ def cpu_time(study: Study) -> Markup | None:
         metrics,
         "part of all cores' time",
         (percent, short_percent),
-        "switch: the core changes threads; refill: what the caches had lost is fetched again; "
-        "softirq: packets are taken in; spin: asking in vain; stolen: the host ran others.",
+        "switch: the core changes threads, or leaves idle for one; refill: what the caches had "
+        "lost is fetched again; softirq: packets are taken in; spin: asking in vain; stolen: the "
+        "host ran others.",
     )
 
 

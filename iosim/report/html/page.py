@@ -136,7 +136,8 @@ INTRODUCTION: dict[str, dict[str, str]] = {
         "be woken, whatever the model.",
         TOGETHER: "Requests that come close together. Here the models part: where each thread "
         "serves one connection, each is woken and goes back to sleep; where one thread serves "
-        "them all, it finds the next one ready when it is done, and does not sleep.",
+        "them all, it goes on with what has come while it worked, and sleeps only when nothing "
+        "has. At a light load that is often; the more load, the seldomer.",
     },
     "item": {
         ALONE: "An item that is made while no other is under way.",

@@ -83,6 +83,17 @@ def test_each_switch_and_each_wake_up_is_marked() -> None:
         assert drawn.count('class="woke"') == seen.count("woke") > 0
 
 
+def test_who_works_does_not_wait_for_its_core() -> None:
+    seen = moment(0, True)
+    clock = clock_of(seen, 1.0)
+    drawn = story(seen, 1.0, 900, "epoll")
+    waits = re.findall(r'class="ready" d="M([\d.]+) [\d.]+H([\d.]+)"', drawn)
+    works = [(clock(s.from_ns), clock(s.to_ns)) for s in seen.spans if s.thread == "main"]
+    assert waits and len(works) > 10
+    for start, stop in waits:
+        assert not any(a < float(stop) - 0.01 and b > float(start) + 0.01 for a, b in works)
+
+
 def test_each_step_is_told_and_has_its_place() -> None:
     seen = moment(0)
     drawn = story(seen, 2.0, 500, "epoll")

@@ -254,7 +254,15 @@ def _states(moment: Moment, thread: str) -> list[tuple[int, int, str]]:
                 turns.append((moment.from_ns, before))
             turns.append((event.at_ns, "asleep" if event.what == "slept" else "ready"))
     turns.append((moment.to_ns, ""))
-    return [(at, until, kind) for (at, kind), (until, _) in pairwise(turns) if until > at]
+    found: list[tuple[int, int, str]] = []
+    for (at_ns, kind), (until_ns, _) in pairwise(turns):
+        if kind == "ready":  # while it works it has its core
+            for span in moment.spans:
+                if span.thread == thread and at_ns <= span.from_ns < until_ns:
+                    found.append((at_ns, span.from_ns, kind))
+                    at_ns = span.to_ns
+        found.append((at_ns, until_ns, kind))
+    return [(at_ns, until_ns, kind) for at_ns, until_ns, kind in found if until_ns > at_ns]
 
 
 def legend_entries(causes: Sequence[str]) -> list[tuple[Markup, str]]:
@@ -268,6 +276,7 @@ def legend_entries(causes: Sequence[str]) -> list[tuple[Markup, str]]:
         for cause in causes
     ]
     found += [
+        (mark(tag("rect", class_="p0 other", x=1, y=1, width=12, height=12)), "paler: for others"),
         (mark(tag("path", class_="slept", d="M5 0h4v14h-4z")), "sleeps (voluntary switch)"),
         (mark(tag("path", class_="preempted", d="M5 0h4v14h-4z")), "preempted (involuntary)"),
         (mark(tag("path", class_="woke", d="M7 2l5 9h-10z")), "wakes"),

@@ -75,7 +75,7 @@ def judge(slo: Slo, records: Sequence[Record]) -> tuple[Verdict, str | None]:
             return verdict, None
         there, needed = few
         return verdict, f"none in {there:,} requests does not show it: it needs {needed:,}"
-    unanswered = "too many requests got no answer in time"
+    unanswered = "too many got no answer, or a later one"
     if late < len(values):
         unanswered += f", in {late} of {len(values)} replications"
     of_infinity: Verdict = "pass" if slo.meets(inf) else "fail"

@@ -207,7 +207,8 @@ def _enough(plan: Plan) -> Iterator[str]:
             continue
         enough = [setting_text(tried.setting) for tried in model.sizing.enough]
         if enough:
-            yield f"{model.label} needs {' or '.join(enough)} to carry today's {today}."
+            least = " or ".join(enough)
+            yield f"{model.label} needs {least} to carry today's {today}, without any margin."
         else:
             yield f"{model.label}: no setting that was tried carries today's {today}."
 

@@ -110,8 +110,9 @@ def _bar(swing: Swing, most: float) -> str:
 
 
 def _sentences(found: Sensitivity) -> Iterator[str]:
+    tried = "each" if not found.interrupted else f"{len(found.tried)} of them, then interrupted,"
     yield (
-        f"{len(found.touched)} costs are paid by these models; each was set to both ends of its "
+        f"{len(found.touched)} costs are paid by these models; {tried} was set to both ends of its "
         "spread, all others unchanged, on the same random numbers."
     )
     if found.without_spread:
@@ -121,10 +122,11 @@ def _sentences(found: Sensitivity) -> Iterator[str]:
     elif len(found.baseline) > 1:
         yield f"By {title_of(found.metric)} none of the models is ahead of another for certain."
     if found.interrupted:
-        yield "Interrupted: the costs that are missing had not finished."
+        yield "Of the costs that had not been tried nothing is known."
 
 
 def _about_order(found: Sensitivity) -> Iterator[str]:
+    tried = " that was tried" if found.interrupted else ""
     certain = [each for each in found.overturns if each.certain]
     for overturn in certain:
         yield (
@@ -137,11 +139,11 @@ def _about_order(found: Sensitivity) -> Iterator[str]:
         yield f"{pair[0]} is ahead of {pair[1]}, but no longer for certain {where}."
     if not found.overturns:
         yield (
-            f"No single cost, within its spread, changes the order of the models by "
+            f"No single cost{tried}, within its spread, changes the order of the models by "
             f"{title_of(found.metric)} ({found.pairs} pairs)."
         )
     elif not certain:
-        yield "No single cost, within its spread, overturns the order of the models."
+        yield f"No single cost{tried}, within its spread, overturns the order of the models."
 
 
 def _by_pair(

@@ -96,6 +96,11 @@ class Sensitivity:
     entries: Mapping[str, CostEntry]
     interrupted: bool = False
 
+    @property
+    def tried(self) -> set[str]:
+        """The costs of which the runs have finished."""
+        return {swing.cost for swings in self.swings.values() for swing in swings}
+
     def to_document(self) -> dict[str, Any]:
         """Plain data without NaN, for JSON."""
         return {

@@ -34,7 +34,7 @@ def test_it_prints_what_each_model_carries_and_ends_with_the_answer() -> None:
     text = " ".join(found.out.split())
     assert "The highest load, under p50 < 1ms" in text
     assert "p50 against load: a epoll, b pool; a capital: the highest it carries" in text
-    assert "epoll needs cores=1 to carry today's 2.00k/s." in text
+    assert "epoll needs cores=1 to carry today's 2.00k/s, without any margin." in text
     assert "What carries today's 2.00k/s, the cheapest first" in text
     last = found.out.strip().split("\n\n")[-1].replace("\n ", "")
     assert " under p50 < 1ms (" in last

@@ -144,6 +144,10 @@ def test_interrupted_it_shows_what_has_finished() -> None:
     found = sensitivity(scenario(), "mean", profile(**UPSET), progress=interrupt)
     assert found.interrupted
     assert [len(swings) for swings in found.swings.values()] == [1, 1]
+    told = " ".join(to_text(answer(found)).split())
+    assert "3 costs are paid by these models; 1 of them, then interrupted, was set" in told
+    assert "Of the costs that had not been tried nothing is known." in told
+    assert "No single cost, within" not in told
 
 
 def test_of_one_replication_nothing_is_said_to_move_little() -> None:

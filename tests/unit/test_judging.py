@@ -142,7 +142,7 @@ class TestInfinite:
         # 1.05% to 3.4%, of which three replications cannot tell that it is more than 1%.
         near = [quick(timed_out_in_window=lost) for lost in (21, 70, 30)]
         slo = parse_slo("p99 < 10ms")
-        assert judge(slo, near) == ("inconclusive", "too many requests got no answer in time")
+        assert judge(slo, near) == ("inconclusive", "too many got no answer, or a later one")
         asked, found = held(slo, near)
         assert (asked.comparison, asked.limit, found.n) == ("<=", pytest.approx(0.01), 3)
         assert found.mean == pytest.approx((21 / 2_021 + 70 / 2_070 + 30 / 2_030) / 3)
@@ -166,7 +166,7 @@ class TestInfinite:
         few = [quick(timed_out_in_window=lost) for lost in (2, 3, 21, 1, 2, 3)]
         assert judge(parse_slo("p99 < 10ms"), few) == ("pass", None)
         more = [quick(timed_out_in_window=lost) for lost in (2, 3, 90)]
-        told = "too many requests got no answer in time, in 1 of 3 replications"
+        told = "too many got no answer, or a later one, in 1 of 3 replications"
         assert judge(parse_slo("p99 < 10ms"), more) == ("inconclusive", told)
         # Those answered too late count as well.
         slow = histogram(*[1 * MS] * 1_900, *[20 * MS] * 100)

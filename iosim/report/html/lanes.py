@@ -256,12 +256,13 @@ def _states(moment: Moment, thread: str) -> list[tuple[int, int, str]]:
     turns.append((moment.to_ns, ""))
     found: list[tuple[int, int, str]] = []
     for (at_ns, kind), (until_ns, _) in pairwise(turns):
+        from_ns = at_ns
         if kind == "ready":  # while it works it has its core
             for span in moment.spans:
-                if span.thread == thread and at_ns <= span.from_ns < until_ns:
-                    found.append((at_ns, span.from_ns, kind))
-                    at_ns = span.to_ns
-        found.append((at_ns, until_ns, kind))
+                if span.thread == thread and from_ns <= span.from_ns < until_ns:
+                    found.append((from_ns, span.from_ns, kind))
+                    from_ns = span.to_ns
+        found.append((from_ns, until_ns, kind))
     return [(at_ns, until_ns, kind) for at_ns, until_ns, kind in found if until_ns > at_ns]
 
 

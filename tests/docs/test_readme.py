@@ -140,6 +140,8 @@ def call(line: str) -> None:
             arguments += ["--replications", "2"]
     if arguments[:1] in (["what-if"], ["rerun"]):
         arguments += ["--jobs", "1"]
+    if "--sensitivity" in arguments:  # hundreds of runs
+        arguments += ["--set", "run.duration=5ms"]
     if arguments[:1] == ["plan"]:
         # The median needs few responses.
         arguments = [word.replace("p99", "p50") for word in arguments]

@@ -13,8 +13,14 @@ if TYPE_CHECKING:
     from iosim.report.study import Answer
 
 
-def give(answer: "Answer", exports: list[Path], json: bool, markdown: bool = False) -> None:
-    """Print an answer and write it to files."""
+def give(
+    answer: "Answer",
+    exports: list[Path],
+    json: bool,
+    markdown: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Print an answer, if `quiet` its main tables alone, and write all of it to files."""
     from iosim.report.layout import style_for, width_for
     from iosim.report.study import to_json, to_markdown, to_text, write_all
 
@@ -24,6 +30,6 @@ def give(answer: "Answer", exports: list[Path], json: bool, markdown: bool = Fal
         elif markdown:
             say(to_markdown(answer))
         else:
-            say(to_text(answer, style_for(sys.stdout), width_for(sys.stdout)))
+            say(to_text(answer, style_for(sys.stdout), width_for(sys.stdout), quiet))
     finally:
         write_all(answer, exports)

@@ -93,7 +93,7 @@ def what_if(
             study = _changes(loaded, costs, change or [], jobs, progress, force)
     baseline, answer, interrupted = study
     tell_warnings(baseline.warnings)
-    give(answer, export or [], json)
+    give(answer, export or [], json, quiet=quiet)
     return INTERRUPTED if interrupted else 0
 
 

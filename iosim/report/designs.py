@@ -33,10 +33,12 @@ _BY = {"morris": "mu_star", "sobol": "ST"}
 def answer(design: Design) -> Answer:
     """A design, ready to be shown."""
     name = design.baseline.scenario.name
+    tables = tuple(_table(design, label, found) for label, found in design.indices.items())
     return Answer(
         title=f"{name}: {title_of(design.metric)} by all costs' spreads together "
         f"({design.method}, {design.points} points)",
-        tables=tuple(_table(design, label, found) for label, found in design.indices.items()),
+        tables=tables,
+        main=tables,
         sentences=tuple(_sentences(design)),
         document=design.to_document(),
         columns=("model", "cost", "index", "value"),

@@ -27,9 +27,11 @@ HALF_BAR = 9
 def answer(found: Sensitivity) -> Answer:
     """A sensitivity, ready to be shown."""
     name = found.baseline.scenario.name
+    tables = tuple(_tornado(found, label) for label in found.swings)
     return Answer(
         title=f"{name}: {title_of(found.metric)} by the costs' spreads, one at a time",
-        tables=tuple(_tornado(found, label) for label in found.swings),
+        tables=tables,
+        main=tables,
         sentences=tuple(_sentences(found)),
         document=found.to_document(),
         columns=("model", "cost", "low", "high", "at_low", "at_high", "swing", "matters"),

@@ -34,14 +34,21 @@ class Answer:
     columns: tuple[str, ...]
     rows: tuple[Sequence[Any], ...]
     """The same as a long table, one figure a row."""
+    main: tuple[Table, ...] = ()
+    """What `--quiet` leaves of tables and sentences; none: all of them."""
 
 
-def to_text(answer: Answer, style: Style | None = None, width: int = WIDTH) -> str:
-    """The tables and the sentences, for a terminal."""
+def to_text(
+    answer: Answer, style: Style | None = None, width: int = WIDTH, quiet: bool = False
+) -> str:
+    """The tables and the sentences, or the main ones alone, for a terminal."""
     style = style or Style()
+    tables, sentences = (
+        (answer.main, ()) if quiet and answer.main else (answer.tables, answer.sentences)
+    )
     blocks = [[style.strong(answer.title)]]
-    blocks += [lay_out(table, style, width) for table in answer.tables]
-    blocks.append([line for text in answer.sentences for line in paragraph(text, width)])
+    blocks += [lay_out(table, style, width) for table in tables]
+    blocks.append([line for text in sentences for line in paragraph(text, width)])
     return "\n\n".join("\n".join(lines) for lines in blocks if lines)
 
 

@@ -48,6 +48,7 @@ def answer(found: WhatIf) -> Answer:
         document=found.to_document(),
         columns=("change", "model", *CSV_COLUMNS[2:]),
         rows=tuple(_rows(found)),
+        main=(_main(found),),
     )
 
 
@@ -58,17 +59,42 @@ def _rows(found: WhatIf) -> Iterator[tuple[object, ...]]:
                 yield csv_row(each.text, effect.label, difference)
 
 
-def _tables(each: Change) -> Iterator[Table]:
-    how = "paired" if all(effect.pair.paired for effect in each.effects) else "not all paired"
-    note = (
+def _main(found: WhatIf) -> Table:
+    """What each change does to each model's metrics, and what there is no figure of."""
+    effects = [(each, effect) for each in found.changes for effect in each.effects]
+    one = len(found.changes) == 1
+    partly = dict.fromkeys(note for each in found.changes for note in _partly(each))
+    failed = (_of(each, _told(effect)) for each, effect in effects if effect.pair.errors)
+    return Table(
+        found.changes[0].text if one else "",
+        (Column("model" if one else "change: model"), *map(Column, COLUMNS.values())),
+        tuple(
+            _metrics(effect, effect.label if one else _of(each, effect.label))
+            for each, effect in effects
+        ),
+        (_how(effect for _, effect in effects), *partly, *failed, *_left_out(found)),
+        stacked=True,
+    )
+
+
+def _of(each: Change, text: str) -> str:
+    return f"{each.text}: {text}"
+
+
+def _how(effects: Iterable[Effect]) -> str:
+    how = "paired" if all(effect.pair.paired for effect in effects) else "not all paired"
+    return (
         f"Change from the baseline, ± its 95% interval, {how}. {SAME}: no difference shown, and "
         "how far the interval goes to either side."
     )
+
+
+def _tables(each: Change) -> Iterator[Table]:
     yield Table(
         each.text,
         (Column("model"), *map(Column, COLUMNS.values())),
-        tuple(_metrics(effect) for effect in each.effects),
-        (note, *_partly(each)),
+        tuple(_metrics(effect, effect.label) for effect in each.effects),
+        (_how(each.effects), *_partly(each)),
         stacked=True,
     )
     yield _parts(
@@ -90,9 +116,9 @@ def _partly(each: Change) -> Iterator[str]:
                 )
 
 
-def _metrics(effect: Effect) -> tuple[Cell, ...]:
+def _metrics(effect: Effect, label: str) -> tuple[Cell, ...]:
     cells = (_cell(effect.pair.differences.get(metric)) for metric in COLUMNS)
-    return (Cell(effect.label), *cells)
+    return (Cell(label), *cells)
 
 
 def _cell(found: Difference | None) -> Cell:
@@ -148,9 +174,14 @@ def _part(found: Difference | None) -> Cell:
 
 def _sentences(found: WhatIf) -> Iterator[str]:
     for each in found.changes:
-        yield from (f"{each.text}: {_told(effect)}" for effect in each.effects)
+        yield from (_of(each, _told(effect)) for effect in each.effects)
+    yield from _left_out(found)
+
+
+def _left_out(found: WhatIf) -> Iterator[str]:
+    for each in found.changes:
         if each.alone:
-            yield f"{each.text}: only one of the two has {', '.join(each.alone)}."
+            yield _of(each, f"only one of the two has {', '.join(each.alone)}.")
     if found.interrupted:
         yield "Interrupted: the changes that are missing had not finished."
 

@@ -37,6 +37,23 @@ def test_changes_are_told_with_their_cause(tmp_path: Path) -> None:
     assert [change["change"] for change in done.document["changes"]] == [*change[1::2]]
 
 
+def test_quiet_leaves_one_table_and_files_whole(tmp_path: Path) -> None:
+    change = ("--change", "server.handler.0.cpu=30us", "--change", "profile.context_switch=x2")
+    export = tmp_path / "changes.md"
+    done = iosim("what-if", "-", "-q", "--jobs", 1, *change, "--export", export, stdin=TINY)
+    assert (done.code, done.err) == (0, "")
+    tables = [line for line in done.out.splitlines() if "syscalls" in line]
+    assert len(tables) == 1
+    assert tables[0].startswith("change: model")
+    assert "Of this" not in done.out
+    assert "mean response time" not in done.out
+    assert max(map(len, done.out.splitlines())) <= 80
+    assert "Of this, in the mean response time" in export.read_text()
+    alone = iosim("what-if", "-", "-q", "--jobs", 1, *change[:2], stdin=TINY).out
+    assert alone.splitlines()[2].startswith("server.handler.0.cpu=30us")
+    assert alone.splitlines()[3].startswith("model ")
+
+
 def test_either_changes_or_sensitivity_are_asked_for() -> None:
     for wrong in ((), ("--sensitivity", "--change", "machine.cores=2")):
         done = iosim("what-if", "-", *wrong, stdin=TINY)

@@ -143,6 +143,7 @@ def test_interrupted_it_shows_the_changes_that_have_finished() -> None:
     assert found.interrupted
     assert [change.text for change in found.changes] == ["machine.cores=2"]
     assert "Interrupted" in to_text(answer(found))
+    assert "Interrupted" in to_text(answer(found), quiet=True)
 
 
 def test_where_no_difference_is_shown_it_is_told_how_far_it_may_be(found: WhatIf) -> None:

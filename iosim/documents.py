@@ -101,6 +101,12 @@ def of(results: Results, name: str | None = None) -> Document:
 
 def read(path: str | Path) -> Document:
     """Read a document from its file. Raises UsageError for what is none."""
+    if Path(path).is_dir():
+        if (Path(path) / "sweep.json").is_file():
+            raise _a_sweep(path)
+        raise UsageError(
+            f"{path}: expected a file, as `iosim run --export FILE.json` writes it, found a folder"
+        )
     try:
         data = json.loads(Path(path).read_bytes())
     except OSError as error:
@@ -112,6 +118,8 @@ def read(path: str | Path) -> Document:
             f"{path}: expected a result, as `iosim run --export {Path(path).name}` writes it, "
             f"found {shown(data)}"
         )
+    if "over" in data:
+        raise _a_sweep(path)
     if data["schema_version"] != SCHEMA_VERSION:
         raise UsageError(
             f"{path}: expected version {SCHEMA_VERSION} of the schema, found "
@@ -121,6 +129,14 @@ def read(path: str | Path) -> Document:
         return _document(data, str(path))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"{path}: expected a whole result of iosim, found no {error}") from None
+
+
+def _a_sweep(path: str | Path) -> UsageError:
+    return UsageError(
+        f"{path}: expected the result of one run, found those of a sweep, which keeps no "
+        "replications; `iosim run ... --set PATH=VALUE --export POINT.json` writes the result of "
+        "one point; the same sweep with `--export FILE.csv` its table, and runs no point again"
+    )
 
 
 def read_all(paths: Iterable[str | Path]) -> list[Document]:

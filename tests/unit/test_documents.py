@@ -71,6 +71,7 @@ def test_costs_survive(results: iosim.Results) -> None:
             f'{{"schema_version": {documents.SCHEMA_VERSION}}}',
             "expected a whole result of iosim, found no 'source'",
         ),
+        ('{"schema_version": 1, "over": {}}', "found those of a sweep"),
     ],
 )
 def test_what_is_no_result_is_refused(text: str, told: str, tmp_path: Path) -> None:
@@ -78,6 +79,14 @@ def test_what_is_no_result_is_refused(text: str, told: str, tmp_path: Path) -> N
     path.write_text(text)
     with pytest.raises(UsageError, match=told):
         documents.read(path)
+
+
+def test_a_folder_is_refused_with_what_to_do_instead(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="expected a file, .* found a folder"):
+        documents.read(tmp_path)
+    (tmp_path / "sweep.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"found those of a sweep.*--set PATH=VALUE --export"):
+        documents.read(tmp_path)
 
 
 def test_an_unknown_model_is_told_with_the_near_match(results: iosim.Results) -> None:

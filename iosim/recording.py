@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from operator import add, attrgetter
 from typing import Any, Protocol
 
+from iosim.backlog import left_over
 from iosim.histogram import Histogram
 from iosim.machine.machine import Machine
 from iosim.machine.request import PARTS, Request, summed_parts
@@ -31,10 +32,14 @@ from iosim.record import (
     RequestRecord,
     ThreadRecord,
 )
-from iosim.statistics import Mser
+from iosim.statistics import Mser, student_t
+from iosim.units import format_percent
 
 SLICES = 50
 SAMPLE_MOST = 2_000
+LEFT_FOR_CERTAIN, LEFT_OF_ONE = 0.01, 0.05
+"""A queue grows if more than this part of what was asked was left over: by the whole interval, or
+of a single run, which has none."""
 
 FAILED = attrgetter("failed")
 SAMPLED = attrgetter(
@@ -362,10 +367,25 @@ def cut_warm_up(runs: Sequence[Observation], warm_up: int | str) -> list[Record]
         others = [other.mser for other in runs if other is not run]
         truncation = Mser.average(others or [run.mser]).truncation()
         warning = truncation.warning
-        if not others and truncation.observations and warning is None:
+        if not truncation.settled:
+            warning = _piling_up(runs) or warning
+        elif not others and truncation.observations and warning is None:
             warning = (
                 "warm-up found in a single replication: a busy spell may have been taken for it,"
                 " and the mean be low by some percent; use more replications"
             )
         records.append(run.record(run.slice_after(truncation.observations), warning))
     return records
+
+
+def _piling_up(runs: Sequence[Observation]) -> str | None:
+    """Why a longer run would not be steady either, if that is so."""
+    left = student_t(left_over(runs))
+    one = left.low is None
+    least = left.mean if one else left.low
+    if left.mean is None or least is None or least <= (LEFT_OF_ONE if one else LEFT_FOR_CERTAIN):
+        return None
+    return (
+        f"requests pile up: {format_percent(left.mean)} of them were left over at the end; the"
+        " queue grows as long as the load lasts, and no run is long enough to become steady"
+    )

@@ -10,6 +10,7 @@ Validated by: tests/unit/test_results.py, tests/cli
 """
 
 import platform
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from html import escape
@@ -49,13 +50,25 @@ class ModelResult:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What to know before trusting the numbers, each once."""
-        found = [r.warm_up_warning for r in self.records if r.warm_up_warning]
+        """What to know before trusting the numbers, each once.
+
+        Replications whose warnings differ in figures alone are counted behind the first of them.
+        """
+        alike: dict[str, list[str]] = {}
+        for record in self.records:
+            if record.warm_up_warning:
+                kind = re.sub(r"\d[\d.,]*", "#", record.warm_up_warning)
+                alike.setdefault(kind, []).append(record.warm_up_warning)
+        count = len(self.records)
+        found = [
+            f"{first} (in {1 + len(more)} of {count} replications)" if count > 1 else first
+            for first, *more in alike.values()
+        ]
         if any(record.process is not None for record in self.records):
             from iosim.real.disturbance import warnings
 
             found += warnings(self.records)
-        return tuple(dict.fromkeys(found))
+        return tuple(found)
 
     def undefined(self, metric: str) -> str | None:
         """In how many replications `metric` does not exist, and why; None if in none."""

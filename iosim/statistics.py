@@ -239,6 +239,8 @@ class Truncation:
     fraction: float
     batch: int
     warning: str | None
+    settled: bool = True
+    """False if the search ran to the end of the first half: warm-up may still go on there."""
 
 
 class Mser:
@@ -353,7 +355,9 @@ class Mser:
                 f"warm-up eats half the run: the search ended at {observations} of {self.count}"
                 " observations; the run may never have become steady, make it longer"
             )
-        return Truncation(observations, observations / self.count, self._batch, warning)
+        return Truncation(
+            observations, observations / self.count, self._batch, warning, settled=warning is None
+        )
 
     def _fill_partial(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Complete the open batch as far as the values go; return those left over."""

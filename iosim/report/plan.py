@@ -295,5 +295,5 @@ def _of_runs(model: ModelPlan, plan: Plan) -> Iterator[str]:
     for tried in model.sizing.enough if model.sizing is not None else ():
         told[f"with {setting_text(tried.setting)}"] = tried.probe
     for where, each in told.items():
-        for warning in each.warnings[:1]:  # replications differ in its figures alone
+        for warning in each.warnings:
             yield f"{model.label} {where}: {warning}"

@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from math import ceil, isfinite
 from typing import Any
 
+from iosim.backlog import left_over
 from iosim.errors import SimulationError, WorkerDied
 from iosim.judging import estimated, held, too_few_without
 from iosim.machine.costs import Costs
@@ -36,7 +37,7 @@ from iosim.scenario import LONGEST_NS, Scenario
 from iosim.simulation import FEWEST_REPLICATIONS, Progress, observe
 from iosim.slo import Slo, Verdict
 from iosim.statistics import Estimate, student_t, t_quantile
-from iosim.studies.keeping_up import KEEPS_UP, keeps_up, left_over
+from iosim.studies.keeping_up import KEEPS_UP, keeps_up
 from iosim.studies.limiting import Use, memory, response_part, uses
 from iosim.studies.load import is_open, lacks_descriptors, load_of, model_label
 from iosim.workers import Died, Workers

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 from planned import scenario
 
+from iosim.backlog import left_over
 from iosim.profile import load
 from iosim.recording import Observation
 from iosim.scenario import Scenario
 from iosim.statistics import student_t
-from iosim.studies.keeping_up import keeps_up, left_over
+from iosim.studies.keeping_up import keeps_up
 from iosim.studies.probing import Effort, Probe, attempt, probe
 
 FREE = load("free").costs

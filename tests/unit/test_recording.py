@@ -1,6 +1,6 @@
 """Recording: slices, windows, warm-up, samples."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -118,6 +118,28 @@ def observed(seed: int, warm: int) -> Observation:
         for _ in range(40):
             run.answer(1_000 * number, rng.randrange(900, 1_100) + (5_000 if number < warm else 0))
     return run.finish(1_000 * SLICES)
+
+
+def test_where_requests_pile_up_no_longer_run_is_advised() -> None:
+    """Two servers that never become steady: one is asked for too much, the other is not."""
+
+    def slower(left: int) -> Observation:
+        run = Run()
+        for number in range(SLICES):
+            run.slice(1_000 * number)
+            for _ in range(40):
+                run.answer(1_000 * number, 1_000 + 300 * number)
+        made = run.finish(1_000 * SLICES)
+        fates = {"offered": 2_000 + left, "completed": 2_000, "in_flight": left}
+        return replace(made, fates={**made.fates, **fates})
+
+    for record in cut_warm_up([slower(left=1_000) for _ in range(3)], "auto"):
+        assert record.warm_up_warning is not None
+        assert "requests pile up" in record.warm_up_warning
+        assert "longer" not in record.warm_up_warning
+    for record in cut_warm_up([slower(left=0) for _ in range(3)], "auto"):
+        assert record.warm_up_warning is not None
+        assert "make it longer" in record.warm_up_warning
 
 
 def test_the_warm_up_found_is_what_is_too_slow_at_first() -> None:

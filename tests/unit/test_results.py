@@ -155,9 +155,13 @@ class TestModels:
         assert [each.replication for each in shuffled.records] == [0, 1]
 
     def test_each_warning_is_told_once(self) -> None:
-        warned = [record(warm_up_warning=text) for text in ("long", None, "short", "long")]
+        texts = ("long, 1.5 of 3", None, "short", "long, 20 of 3")
+        warned = [record(warm_up_warning=text) for text in texts]
         model = model_result(scenario(), "epoll", "epoll", replications(*warned))
-        assert model.warnings == ("long", "short")
+        assert model.warnings == (
+            "long, 1.5 of 3 (in 2 of 4 replications)",
+            "short (in 1 of 4 replications)",
+        )
 
     def test_objectives_are_judged(self) -> None:
         judged = scenario(
@@ -288,7 +292,7 @@ class TestDocument:
             "model": "epoll",
             "label": "epoll",
             "error": None,
-            "warnings": ["long"],
+            "warnings": ["long (in 1 of 2 replications)"],
             "slo": {"mean < 1us": "pass"},
             "slo_reasons": {},
             "replications": 2,

@@ -119,7 +119,7 @@ def lay_out(table: Table, style: Style | None = None, width: int = WIDTH) -> lis
     if label_width + sum(widths) > width:
         gap, widths = 1, _widths(table, 1)
     label_width = min(label_width, max(width - sum(widths), SHORTEST_LABEL))
-    lines = [style.strong(table.title)] if table.title else []
+    lines = [style.strong(line) for line in wrap(table.title, width)]
     groups = _group_line(table.columns[1:], widths, gap)
     if groups.strip():
         lines.append(style.faint(" " * label_width + groups.rstrip()))

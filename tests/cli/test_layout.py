@@ -40,6 +40,12 @@ def test_beside() -> None:
     ]
 
 
+def test_a_long_title_goes_on_below() -> None:
+    title = "profile.context_switch=x2, profile.idle_exit=x2"
+    lines = lay_out(Table(title, COLUMNS, ROWS), width=40)
+    assert lines[:2] == title.replace(", ", ",\n").splitlines()
+
+
 def test_a_long_label_goes_on_below() -> None:
     rows = (
         (Cell("a label of more than twenty-two characters"), Cell("1", "±3%")),

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from iosim.assumptions import assumptions
 from iosim.choice import Chosen
 from iosim.errors import (
     Mismatch,
@@ -319,7 +320,8 @@ def simulate(
     if jobs is not None and (type(jobs) is not int or jobs < 1):
         raise UsageError(f"jobs: expected at least 1, or None for one a core, found {shown(jobs)}")
     require_sound(scenario)
-    warnings, files = check_files(scenario), digests(scenario)
+    warnings = (*check_files(scenario), *assumptions(scenario))
+    files = digests(scenario)
     if isinstance(precision, str):
         precision = Precision.parse(precision)
     if profile is None:

@@ -18,6 +18,7 @@ def check(
     force: Force = False,
 ) -> int:
     """Tell every mistake in scenarios, with line and column."""
+    from iosim.assumptions import assumptions
     from iosim.profile import SHIPPED_FOLDER
     from iosim.profile import load as load_profile
     from iosim.report.summary import describe
@@ -30,7 +31,7 @@ def check(
             # The shipped profiles are sound, and reading one takes as long as all the rest.
             if not (SHIPPED_FOLDER / f"{loaded.machine.profile}.yaml").is_file():
                 load_profile(loaded.machine.profile, loaded.folder)
-            warnings = check_files(loaded)
+            warnings = (*check_files(loaded), *assumptions(loaded))
         except IosimError as error:
             tell(str(error))
             code = error.exit_code

@@ -30,7 +30,7 @@ from iosim.machine.kernel import Kernel
 from iosim.machine.machine import Machine
 from iosim.machine.sockets import Socket
 from iosim.streams import Streams, block_iterator, columns
-from iosim.units import Fraction, PositiveCount
+from iosim.units import Fraction, PositiveCount, canonical_duration
 
 if TYPE_CHECKING:
     from typing import Self
@@ -93,6 +93,24 @@ class Options(BaseOptions):
             ),
             strict=True,
         )
+
+    def assumed(self, name: str, tails: bool) -> Iterator[str]:
+        """What an objective on response times turns on, and nobody has said.
+
+        tails: it is about a percentile.
+        """
+        if tails and self.latency.kind == "deterministic":
+            always = canonical_duration(round(self.latency.options.mean_ns()))
+            yield (
+                f"{name} is taken to answer in {always} each time, and an objective is about a "
+                "percentile: say what its own p99 is, latency: {lognormal: {median: ..., p99: ...}}"
+            )
+        if "interface" not in self.model_fields_set:
+            yield (
+                f"the program is taken not to block in calls to {name}; if its driver does, say "
+                "interface: blocking (with it an event loop stops for each call), else "
+                "interface: socket"
+            )
 
     def _fails(self, rng: "np.random.Generator", n: int) -> Any:
         return rng.random(n) < self.error_rate

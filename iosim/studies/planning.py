@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from iosim.assumptions import assumptions
 from iosim.errors import Mismatch, ScenarioError, UsageError, shown
 from iosim.profile import Profile
 from iosim.profile import load as load_profile
@@ -163,7 +164,7 @@ def plan(
         )
     unit = unit_of(scenario)
     _require_sound(scenario)
-    warnings = (*check_files(scenario), *_short(scenario))
+    warnings = (*check_files(scenario), *assumptions(scenario), *_short(scenario))
     if profile is None:
         profile = load_profile(scenario.machine.profile, scenario.folder)
     elif not isinstance(profile, Profile):

@@ -6,7 +6,9 @@ Two roles; a file's `ROLE` says which it plays:
   `Network(options, machine, streams)` that fulfils `Network` below.
 - `backend`: what the handler's `call` steps call. Holds `Options`, whose method
   `amounts(streams, step, attempts)` draws for each request what the call takes, and a
-  class `Device(name, options, machine, network, streams)` that fulfils `Device` below.
+  class `Device(name, options, machine, network, streams)` that fulfils `Device` below. If
+  its options have `assumed(name, tails)`, it says what an objective turns on and they leave
+  open (`iosim.assumptions`).
 
 The file's name is its name in scenarios.
 

@@ -266,7 +266,7 @@ def test_a_server_that_lets_most_requests_time_out_meets_no_p99() -> None:
     assert outcome.code == 3
     text = " ".join(outcome.out.split())
     assert "p99 < 20ms fail: epoll" in text
-    assert "epoll: too many requests got no answer" in text
+    assert "epoll: too many got no answer, or a later one" in text
     assert re.search(r"no answer: epoll 8\d\.\d% of the requests were refused or timed out", text)
     fine = run(TINY, "--quiet").out
     assert "no answer" not in fine

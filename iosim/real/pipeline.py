@@ -48,6 +48,7 @@ class Pipeline:
         self._numbers = count()
         self._items: list[Item] = []
         self._start_ns = self._end_ns = 0
+        self._finished = False
 
     def begin(self, start_ns: int) -> None:
         """The load starts at `start_ns` and lasts as long as planned."""
@@ -62,9 +63,12 @@ class Pipeline:
         return row, self._table[2 * row], self._table[2 * row + 1]
 
     def made(self, row: int, consume_ns: int, now_ns: int) -> Item:
-        """An item has been made."""
+        """An item has been made. Raises Over if it comes too late to be told of in `responses`."""
         item = Item(row, consume_ns, now_ns)
         self._items.append(item)
+        # Looked at after that: who finds it unset has its item in the list that is written.
+        if self._finished:
+            raise Over
         self._note("P")
         return item
 
@@ -83,6 +87,7 @@ class Pipeline:
     def finish(self, folder: Path) -> None:
         """When the load is over: write what has become of the items, and in what order."""
         sleep_until(self._end_ns)
+        self._finished = True
         (folder / "responses").write_bytes(flat(map(self._response, list(self._items))).tobytes())
         (folder / "order").write_text("".join(self._order[:ORDER_LENGTH]))
 
